@@ -1,0 +1,212 @@
+//! The whole model: encoder, projectors, fusion and decoder.
+
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Tensor, TensorData};
+
+use crate::assemble::{Prefix, Slot, TrainRow, assemble_rows, slot_tensors};
+use crate::config::{AdemConfig, ModelConfig};
+use crate::error::ModelError;
+use crate::fusion::VisualMemory;
+use crate::language::{Llama, Positions, Vision};
+use crate::loss::token_loss;
+use crate::nn::{Builder, Projector};
+use crate::source::TensorSource;
+use crate::vision::{ClipVision, Dropout, pool_grid};
+
+/// ADEM-VL. Trainable are `adapter_*` and the encoder's `adapter_mlp`; the rest stays frozen.
+#[derive(Module, Debug)]
+pub struct AdemVl {
+    /// The decoder.
+    pub llama: Llama,
+    /// The encoder.
+    pub visual: ClipVision,
+    /// Position embedding of the keys, `[1, N, D]`, shared by all blocks.
+    pub adapter_emb1: Param<Tensor<3>>,
+    /// Position embedding of the values, `[1, N, D]`, shared by all blocks.
+    pub adapter_emb2: Param<Tensor<3>>,
+    /// Patch features to the decoder's width.
+    pub adapter_proj: Projector,
+    /// `[cls]` (and input-stage patches) to the decoder's width.
+    pub adapter_proj_cls: Option<Projector>,
+    #[module(skip)]
+    config: ModelConfig,
+}
+
+/// What the decoder sees of a batch of pictures; computed once per picture.
+#[derive(Debug, Clone)]
+pub struct VisualPrompt {
+    /// K and U of every row.
+    pub memory: VisualMemory,
+    /// Tokens placed in the text, `[batch, M, D]`.
+    pub tokens: Option<Tensor<3>>,
+    /// Which rows have a picture.
+    pub pictures: Vec<bool>,
+}
+
+impl AdemVl {
+    /// Builds the model of `config` on `device` from the tensors of `source`.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`] for impossible sizes, [`ModelError::Source`] for missing or
+    /// mis-shaped tensors.
+    pub fn new(
+        config: &ModelConfig,
+        source: &mut dyn TensorSource,
+        device: &Device,
+    ) -> Result<Self, ModelError> {
+        config.validate()?;
+        let b = &mut Builder::new(source, device);
+        let (a, dim, width) = (&config.adem, config.llama.dim, config.clip.width);
+        let widths = [width, a.hidden_proj, dim];
+        let emb = [1, a.visual_tokens(), dim];
+        Ok(Self {
+            llama: Llama::new(b, &config.llama)?,
+            visual: ClipVision::new(b, "backbone.visual", config)?,
+            adapter_emb1: b.param("adapter_emb1", emb)?,
+            adapter_emb2: b.param("adapter_emb2", emb)?,
+            adapter_proj: Projector::new(b, "adapter_proj", widths)?,
+            adapter_proj_cls: match a.text_tokens() {
+                0 => None,
+                _ => Some(Projector::new(b, "adapter_proj_cls", widths)?),
+            },
+            config: config.clone(),
+        })
+    }
+
+    /// What the model is made of.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// Changes the fusion's numbers (alpha, beta, gamma, projection, placement) of a built model.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`] when the new settings are impossible or would need other tensors.
+    pub fn set_fusion(&mut self, fusion: AdemConfig) -> Result<(), ModelError> {
+        let config = ModelConfig { adem: fusion, ..self.config.clone() };
+        config.validate()?;
+        let (old, new) = (&self.config.adem, &config.adem);
+        if (old.visual_tokens(), old.hidden_proj, old.clip_adapter_dim)
+            != (new.visual_tokens(), new.hidden_proj, new.clip_adapter_dim)
+            || (new.text_tokens() > 0 && self.adapter_proj_cls.is_none())
+        {
+            return Err(ModelError::config("adem", "the model was built with tensors of other sizes"));
+        }
+        self.config = config;
+        Ok(())
+    }
+
+    /// Name of a parameter in checkpoints, from its path in this module.
+    pub fn tensor_name(path: &str) -> String {
+        match path.strip_prefix("llama.") {
+            Some(rest) => rest.to_owned(),
+            None if path.starts_with("visual.") => format!("backbone.{path}"),
+            None => path.to_owned(),
+        }
+    }
+
+    /// Pictures `[batch, 3, side, side]`, normalised, to features `[batch, 1 + G*G, width]`.
+    pub fn encode(&self, pixels: Tensor<4>, dropout: Option<Dropout>) -> Tensor<3> {
+        self.visual.forward(pixels, dropout)
+    }
+
+    /// Features of [`encode`](Self::encode) to what the decoder sees. Rows whose `pictures` entry
+    /// is false are text alone: their features count for nothing.
+    pub fn see(&self, features: Tensor<3>, pictures: &[bool]) -> VisualPrompt {
+        let a = &self.config.adem;
+        let [batch, all, width] = features.dims();
+        let device = features.device();
+        let cls = features.clone().narrow(1, 0, 1);
+        let patches = features.narrow(1, 1, all - 1);
+        let v = self.adapter_proj.forward(pool_grid(patches.clone(), &a.down_sample, a.pool));
+        let scale: Vec<f32> =
+            pictures.iter().map(|on| if *on { a.beta as f32 } else { 0.0 }).collect();
+        let v = v * Tensor::from_data(TensorData::new(scale, [batch, 1, 1]), &device);
+        let tokens = self.adapter_proj_cls.as_ref().filter(|_| a.text_tokens() > 0).map(|proj| {
+            let mut rows = Vec::new();
+            if a.with_cls {
+                rows.push(cls.reshape([batch, 1, width]));
+            }
+            if a.input_tokens > 0 {
+                rows.push(pool_grid(patches, &[a.input_tokens], a.pool));
+            }
+            proj.forward(Tensor::cat(rows, 1))
+        });
+        VisualPrompt { memory: self.remember(v), tokens, pictures: pictures.to_vec() }
+    }
+
+    /// What the decoder sees of `batch` rows without pictures.
+    pub fn see_nothing(&self, batch: usize) -> VisualPrompt {
+        let [_, n, dim] = self.adapter_emb1.dims();
+        let v = Tensor::zeros([batch, n, dim], &self.adapter_emb1.val().device());
+        VisualPrompt { memory: self.remember(v), tokens: None, pictures: vec![false; batch] }
+    }
+
+    fn remember(&self, v: Tensor<3>) -> VisualMemory {
+        let phi = self.config.adem.phi;
+        VisualMemory::new(v, self.adapter_emb1.val(), self.adapter_emb2.val(), phi)
+    }
+
+    /// Decoder's view of a prompt's pictures.
+    pub(crate) fn vision<'a>(&'a self, prompt: &'a VisualPrompt) -> Vision<'a> {
+        Vision { memory: &prompt.memory, config: &self.config.adem }
+    }
+
+    /// Visual tokens in the text of a row with a picture.
+    pub(crate) fn text_tokens(&self) -> usize {
+        self.config.adem.text_tokens()
+    }
+
+    /// Embeddings `[batch, tokens, dim]` of assembled rows, all of one length.
+    pub(crate) fn embed(&self, slots: &[Vec<Slot>], tokens: Option<&Tensor<3>>) -> Tensor<3> {
+        let device = self.adapter_emb1.val().device();
+        let visual = tokens.map_or(0, |t| t.dims()[1]);
+        let places = slot_tensors(slots, visual, &device);
+        let text = self.llama.embed(places.ids);
+        let (Some(places), Some(tokens)) = (places.visual, tokens) else { return text };
+        let [batch, length, dim] = text.dims();
+        let picked = tokens
+            .clone()
+            .reshape([-1, dim as i64])
+            .select(0, places.index)
+            .reshape([batch, length, dim]);
+        let mask = places.mask.reshape([batch, length, 1]).expand([batch, length, dim]);
+        text.mask_where(mask, picked)
+    }
+
+    /// Runs a training batch. Returns normalised hidden states `[batch, tokens, dim]` and the
+    /// labels of every place.
+    ///
+    /// # Errors
+    /// [`ModelError::Argument`] for rows without anything to learn or mismatched lengths.
+    pub fn forward(
+        &self,
+        prompt: &VisualPrompt,
+        rows: &[TrainRow],
+        prefix: &Prefix,
+        max_tokens: usize,
+    ) -> Result<(Tensor<3>, Vec<Vec<Option<u32>>>), ModelError> {
+        let batch = assemble_rows(rows, self.text_tokens(), prefix, max_tokens)?;
+        let embeddings = self.embed(&batch.slots, prompt.tokens.as_ref());
+        let positions = Positions::new(embeddings.dims()[1], 0, &[]);
+        let hidden = self.llama.hidden(embeddings, Some(self.vision(prompt)), &positions, None);
+        Ok((hidden, batch.labels))
+    }
+
+    /// Mean cross-entropy over the labelled tokens of a training batch; see
+    /// [`forward`](Self::forward).
+    ///
+    /// # Errors
+    /// Those of [`forward`](Self::forward).
+    pub fn loss(
+        &self,
+        prompt: &VisualPrompt,
+        rows: &[TrainRow],
+        prefix: &Prefix,
+        max_tokens: usize,
+    ) -> Result<Tensor<1>, ModelError> {
+        let (hidden, labels) = self.forward(prompt, rows, prefix, max_tokens)?;
+        token_loss(&self.llama, hidden, &labels)
+            .ok_or_else(|| ModelError::argument("rows", "no token to learn"))
+    }
+}

@@ -1,0 +1,62 @@
+//! Parameter-free cross-attention with adaptive masking (paper, sections 3.1 to 3.3).
+//!
+//! ```text
+//! K = phi(V + emb1)      U = V + emb2            [batch, N, D], once per picture
+//! A = phi(x) K^T                                 [batch, T, N], no scale, no normaliser
+//! t = ascending_sort(A, per row)[floor(gamma N)]
+//! A = where(A < t, 0, A)                         strict, ties kept, no gradient through the mask
+//! out = alpha * A U
+//! ```
+
+mod projection;
+mod threshold;
+
+use burn::tensor::Tensor;
+
+use crate::config::{AdemConfig, Projection};
+use projection::{project, scores};
+pub use threshold::{drop_index, keep_mask};
+
+/// K and U of one batch of pictures: all the decoder ever sees of their patches.
+#[derive(Debug, Clone)]
+pub struct VisualMemory {
+    /// Projected keys K, `[batch, N, D]`.
+    keys: Tensor<3>,
+    /// Values U, `[batch, N, D]`.
+    values: Tensor<3>,
+}
+
+impl VisualMemory {
+    /// K and U from scaled visual features `v` `[batch, N, D]` and the shared position embeddings
+    /// `emb1`, `emb2` `[1, N, D]`.
+    pub fn new(v: Tensor<3>, emb1: Tensor<3>, emb2: Tensor<3>, phi: Projection) -> Self {
+        Self { keys: project(v.clone() + emb1, phi), values: v + emb2 }
+    }
+
+    /// Visual tokens N.
+    pub fn tokens(&self) -> usize {
+        self.keys.dims()[1]
+    }
+
+    /// Rows of the batch.
+    pub fn batch(&self) -> usize {
+        self.keys.dims()[0]
+    }
+
+    /// Masked scores of queries `x` `[batch, T, D]` over the visual tokens: `[batch, T, N]`.
+    pub fn kept_scores(&self, x: Tensor<3>, config: &AdemConfig) -> Tensor<3> {
+        let a = scores(project(x, config.phi), self.keys.clone(), config.phi);
+        match drop_index(config.drop_ratio, self.tokens()) {
+            None => a,
+            Some(index) => {
+                let dropped = keep_mask(a.clone().detach(), index).bool_not();
+                a.mask_fill(dropped, 0.0)
+            }
+        }
+    }
+
+    /// What the pictures add to `x` `[batch, T, D]`: `alpha * A U`, the same shape.
+    pub fn attend(&self, x: Tensor<3>, config: &AdemConfig) -> Tensor<3> {
+        self.kept_scores(x, config).matmul(self.values.clone()) * config.alpha
+    }
+}

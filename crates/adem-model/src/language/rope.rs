@@ -1,0 +1,104 @@
+//! Rotary position embedding (arXiv 2104.09864) and Llama 3's frequency scaling.
+
+use burn::tensor::{Device, Tensor, TensorData};
+
+use super::Positions;
+use crate::config::{LlamaConfig, RopeStyle};
+
+/// Rotary position embedding of one decoder.
+#[derive(Debug, Clone)]
+pub struct Rope {
+    frequencies: Vec<f32>,
+    style: RopeStyle,
+}
+
+/// Cosines and sines for the tokens of one forward pass, `[batch or 1, 1, tokens, head_dim / 2]`.
+#[derive(Debug, Clone)]
+pub struct Turn {
+    cos: Tensor<4>,
+    sin: Tensor<4>,
+    style: RopeStyle,
+}
+
+impl Rope {
+    /// The embedding a decoder's config asks for.
+    pub fn new(config: &LlamaConfig) -> Self {
+        let head = config.head_dim();
+        let frequencies = (0..head / 2)
+            .map(|i| {
+                // In f32 as the checkpoints' own code does: positions multiply the rounding.
+                let exponent = (2 * i) as f32 / head as f32;
+                let f = 1.0 / (config.rope_theta as f32).powf(exponent);
+                scaled(f, config)
+            })
+            .collect();
+        Self { frequencies, style: config.rope_style }
+    }
+
+    /// Cosines and sines at `positions`.
+    pub fn at(&self, positions: &Positions, device: &Device) -> Turn {
+        let rows = positions.rows();
+        let [batch, tokens] = [rows.len(), positions.tokens()];
+        let half = self.frequencies.len();
+        let angles: Vec<f32> = rows
+            .iter()
+            .flat_map(|first| (0..tokens).map(move |t| (first + t as i64).max(0) as f32))
+            .flat_map(|position| self.frequencies.iter().map(move |f| position * f))
+            .collect();
+        let table = |values: Vec<f32>| {
+            Tensor::from_data(TensorData::new(values, [batch, 1, tokens, half]), device)
+        };
+        Turn {
+            cos: table(angles.iter().map(|a| a.cos()).collect()),
+            sin: table(angles.iter().map(|a| a.sin()).collect()),
+            style: self.style,
+        }
+    }
+}
+
+/// Slows low frequencies by `factor`, keeps high ones and blends between.
+fn scaled(frequency: f32, config: &LlamaConfig) -> f32 {
+    let Some(s) = &config.rope_scaling else { return frequency };
+    let old = s.original_max_position_embeddings as f32;
+    let (low, high) = (s.low_freq_factor as f32, s.high_freq_factor as f32);
+    let factor = s.factor as f32;
+    let wavelength = 2.0 * std::f32::consts::PI / frequency;
+    if wavelength > old / low {
+        frequency / factor
+    } else if wavelength < old / high {
+        frequency
+    } else {
+        let mix = (old / wavelength - low) / (high - low);
+        (1.0 - mix) * frequency / factor + mix * frequency
+    }
+}
+
+impl Turn {
+    /// Turns queries or keys `[batch, heads, tokens, head_dim]`.
+    pub fn apply(&self, x: Tensor<4>) -> Tensor<4> {
+        let [batch, heads, tokens, dim] = x.dims();
+        match self.style {
+            RopeStyle::Half => {
+                let a = x.clone().narrow(3, 0, dim / 2);
+                let b = x.narrow(3, dim / 2, dim / 2);
+                let (a, b) = self.turn(a, b);
+                Tensor::cat(vec![a, b], 3)
+            }
+            RopeStyle::Interleaved => {
+                let pairs = x.reshape([batch, heads, tokens, dim / 2, 2]);
+                let a = pairs.clone().narrow(4, 0, 1).squeeze_dim::<4>(4);
+                let b = pairs.narrow(4, 1, 1).squeeze_dim::<4>(4);
+                let (a, b) = self.turn(a, b);
+                Tensor::stack::<5>(vec![a, b], 4).reshape([batch, heads, tokens, dim])
+            }
+        }
+    }
+
+    fn turn(&self, a: Tensor<4>, b: Tensor<4>) -> (Tensor<4>, Tensor<4>) {
+        let (cos, sin) = (self.cos.clone(), self.sin.clone());
+        (
+            a.clone() * cos.clone() - b.clone() * sin.clone(),
+            a * sin + b * cos,
+        )
+    }
+}

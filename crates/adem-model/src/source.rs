@@ -1,0 +1,125 @@
+//! Where a model's tensors come from.
+
+use burn::tensor::TensorData;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+/// A tensor was not to be had.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// The source does not hold the tensor.
+    #[error("tensor `{name}` is missing from {origin}")]
+    Missing {
+        /// The tensor's name.
+        name: String,
+        /// Where it was looked for.
+        origin: String,
+    },
+    /// The source holds the tensor in another shape.
+    #[error("tensor `{name}` has shape {found:?}, the model's config asks for {expected:?}")]
+    Shape {
+        /// The tensor's name.
+        name: String,
+        /// The shape the config implies.
+        expected: Vec<usize>,
+        /// The shape found.
+        found: Vec<usize>,
+    },
+    /// The source could not read the tensor.
+    #[error("tensor `{name}` cannot be read: {message}")]
+    Unreadable {
+        /// The tensor's name.
+        name: String,
+        /// The reader's own words.
+        message: String,
+    },
+}
+
+/// Supplies a model's tensors by name while it is built.
+///
+/// Names are those of the public checkpoints (`layers.0.attention.wq.weight`,
+/// `backbone.visual.conv1.weight`, `adapter_emb1`); linear weights are `[out, in]`.
+pub trait TensorSource {
+    /// The tensor `name` as `f32` of exactly `shape`.
+    ///
+    /// # Errors
+    /// [`SourceError`] when it is missing, has another shape or cannot be read.
+    fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<TensorData, SourceError>;
+}
+
+/// Random weights for a model trained from scratch; equal on every platform for equal seeds.
+///
+/// Each tensor draws from a stream of its own (seed and name), so adding a tensor to a model
+/// leaves the others as they were.
+#[derive(Debug, Clone)]
+pub struct RandomInit {
+    seed: u64,
+}
+
+impl RandomInit {
+    /// Weights drawn from `seed`.
+    pub fn new(seed: u64) -> Self {
+        Self { seed }
+    }
+}
+
+/// How a tensor starts, by its name.
+enum Start {
+    Zeros,
+    Ones,
+    Normal(f64),
+    Uniform(f64),
+}
+
+fn start_of(name: &str, shape: &[usize]) -> Start {
+    let fan_in: usize = shape.iter().skip(1).product::<usize>().max(1);
+    let bias = name.ends_with("bias");
+    let norm = name.contains("norm.") || name.contains("ln_") || name.ends_with("norm.weight");
+    if bias || name.ends_with("adapter_mlp.fc2.weight") || name == "adapter_emb2" {
+        Start::Zeros
+    } else if norm {
+        Start::Ones
+    } else if name == "adapter_emb1" || name.ends_with("embedding") || name.contains("embeddings.")
+    {
+        Start::Normal(0.02)
+    } else if name.starts_with("adapter_proj") {
+        // Xavier-uniform, as the authors start their projectors.
+        let fan_out = shape.first().copied().unwrap_or(1);
+        Start::Uniform((6.0 / (fan_in + fan_out) as f64).sqrt())
+    } else if name.ends_with("adapter_mlp.fc1.weight") {
+        // PyTorch's default for a bias-free linear layer.
+        Start::Uniform((1.0 / fan_in as f64).sqrt())
+    } else {
+        Start::Normal((1.0 / fan_in as f64).sqrt())
+    }
+}
+
+/// FNV-1a, so that a name picks its stream the same way on every platform.
+fn hash(name: &str) -> u64 {
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| {
+        (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+/// One standard normal value by Box and Muller's method.
+fn normal(rng: &mut ChaCha8Rng) -> f64 {
+    let u: f64 = 1.0 - rng.random::<f64>();
+    let v: f64 = rng.random::<f64>();
+    (-2.0 * u.ln()).sqrt() * (2.0 * std::f64::consts::PI * v).cos()
+}
+
+impl TensorSource for RandomInit {
+    fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<TensorData, SourceError> {
+        let mut rng = ChaCha8Rng::seed_from_u64(self.seed ^ hash(name));
+        let n: usize = shape.iter().product();
+        let values: Vec<f32> = match start_of(name, shape) {
+            Start::Zeros => vec![0.0; n],
+            Start::Ones => vec![1.0; n],
+            Start::Normal(std) => (0..n).map(|_| (normal(&mut rng) * std) as f32).collect(),
+            Start::Uniform(bound) => {
+                (0..n).map(|_| ((rng.random::<f64>() * 2.0 - 1.0) * bound) as f32).collect()
+            }
+        };
+        Ok(TensorData::new(values, shape.to_vec()))
+    }
+}
