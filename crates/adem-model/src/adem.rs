@@ -43,6 +43,22 @@ pub struct VisualPrompt {
     pub pictures: Vec<bool>,
 }
 
+impl VisualPrompt {
+    /// Checks that `rows` texts can be about these pictures, as many about each.
+    pub(crate) fn serves(&self, rows: usize) -> Result<(), ModelError> {
+        let pictures = self.pictures.len();
+        if rows == 0 || pictures != self.memory.batch() || !rows.is_multiple_of(pictures) {
+            return Err(ModelError::argument("rows", format!("{rows} texts for {pictures} pictures")));
+        }
+        Ok(())
+    }
+
+    /// Whether the text `row` of `rows` has a picture.
+    pub(crate) fn has_picture(&self, row: usize, rows: usize) -> bool {
+        self.pictures.get(row * self.pictures.len() / rows.max(1)).copied().unwrap_or(false)
+    }
+}
+
 impl AdemVl {
     /// Builds the model of `config` on `device` from the tensors of `source`.
     ///
@@ -160,8 +176,9 @@ impl AdemVl {
     /// Embeddings `[batch, tokens, dim]` of assembled rows, all of one length.
     pub(crate) fn embed(&self, slots: &[Vec<Slot>], tokens: Option<&Tensor<3>>) -> Tensor<3> {
         let device = self.adapter_emb1.val().device();
-        let visual = tokens.map_or(0, |t| t.dims()[1]);
-        let places = slot_tensors(slots, visual, &device);
+        let [pictures, visual, _] = tokens.map_or([1, 0, 0], |t| t.dims());
+        let share = (slots.len() / pictures.max(1)).max(1);
+        let places = slot_tensors(slots, visual, share, &device);
         let text = self.llama.embed(places.ids);
         let (Some(places), Some(tokens)) = (places.visual, tokens) else { return text };
         let [batch, length, dim] = text.dims();
@@ -174,11 +191,13 @@ impl AdemVl {
         text.mask_where(mask, picked)
     }
 
-    /// Runs a training batch. Returns normalised hidden states `[batch, tokens, dim]` and the
-    /// labels of every place.
+    /// Runs a training batch. Returns normalised hidden states `[rows, tokens, dim]` and the
+    /// labels of every place. Rows that follow one another may share a picture: there are as many
+    /// for each.
     ///
     /// # Errors
-    /// [`ModelError::Argument`] for rows without anything to learn or mismatched lengths.
+    /// [`ModelError::Argument`] for rows without anything to learn, of mismatched lengths or not
+    /// as many for each picture.
     pub fn forward(
         &self,
         prompt: &VisualPrompt,
@@ -186,6 +205,7 @@ impl AdemVl {
         prefix: &Prefix,
         max_tokens: usize,
     ) -> Result<(Tensor<3>, Vec<Vec<Option<u32>>>), ModelError> {
+        prompt.serves(rows.len())?;
         let batch = assemble_rows(rows, self.text_tokens(), prefix, max_tokens)?;
         let embeddings = self.embed(&batch.slots, prompt.tokens.as_ref());
         let positions = Positions::new(embeddings.dims()[1], 0, &[]);

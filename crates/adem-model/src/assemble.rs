@@ -115,8 +115,14 @@ pub(crate) struct VisualPlaces {
     pub index: Tensor<1, Int>,
 }
 
-/// Uploads the places of assembled rows, all of one length; `visual` tokens a row.
-pub(crate) fn slot_tensors(rows: &[Vec<Slot>], visual: usize, device: &Device) -> SlotTensors {
+/// Uploads the places of assembled rows, all of one length; `visual` tokens a picture, each picture
+/// shared by `share` rows that follow one another.
+pub(crate) fn slot_tensors(
+    rows: &[Vec<Slot>],
+    visual: usize,
+    share: usize,
+    device: &Device,
+) -> SlotTensors {
     let shape = [rows.len(), rows.first().map_or(0, Vec::len)];
     let flat = || rows.iter().enumerate().flat_map(|(b, r)| r.iter().map(move |s| (b, *s)));
     let ids: Vec<i32> = flat()
@@ -127,7 +133,7 @@ pub(crate) fn slot_tensors(rows: &[Vec<Slot>], visual: usize, device: &Device) -
         .collect();
     let index: Vec<i32> = flat()
         .map(|(b, s)| match s {
-            Slot::Visual(m) => (b * visual) as i32 + m as i32,
+            Slot::Visual(m) => (b / share * visual) as i32 + m as i32,
             _ => 0,
         })
         .collect();

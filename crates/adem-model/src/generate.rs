@@ -47,7 +47,8 @@ pub struct Generation<'m> {
 
 impl<'m> Generation<'m> {
     /// Prepares to continue `texts` (token ids without `BOS`), one row each, about the pictures of
-    /// `prompt`. Nothing is computed before the first step.
+    /// `prompt`; texts that follow one another may share a picture, as many for each. Nothing is
+    /// computed before the first step.
     ///
     /// # Errors
     /// [`ModelError::ContextExceeded`] when a text and its answer do not fit the context window,
@@ -60,16 +61,12 @@ impl<'m> Generation<'m> {
         options: GenerationOptions,
     ) -> Result<Self, ModelError> {
         let rows = texts.len();
-        if rows == 0 || rows != prompt.pictures.len() || rows != prompt.memory.batch() {
-            return Err(ModelError::argument(
-                "texts",
-                format!("{rows} texts for {} pictures", prompt.pictures.len()),
-            ));
-        }
+        prompt.serves(rows)?;
         let mut slots: Vec<Vec<Slot>> = Vec::with_capacity(rows);
-        for (text, picture) in texts.iter().zip(&prompt.pictures) {
+        for (row, text) in texts.iter().enumerate() {
             let ids: Vec<u32> = std::iter::once(options.bos).chain(text.iter().copied()).collect();
-            slots.push(with_prefix(&ids, *picture, model.text_tokens(), prefix));
+            let picture = prompt.has_picture(row, rows);
+            slots.push(with_prefix(&ids, picture, model.text_tokens(), prefix));
         }
         let longest = slots.iter().map(Vec::len).max().unwrap_or(0);
         let limit = model.config().llama.max_seq_len;

@@ -11,6 +11,8 @@
 mod projection;
 mod threshold;
 
+use std::ops::Range;
+
 use burn::tensor::Tensor;
 
 use crate::config::{AdemConfig, Projection};
@@ -33,6 +35,16 @@ impl VisualMemory {
         Self { keys: project(v.clone() + emb1, phi), values: v + emb2 }
     }
 
+    /// Projected keys K, `[batch, N, D]`.
+    pub fn keys(&self) -> Tensor<3> {
+        self.keys.clone()
+    }
+
+    /// Values U, `[batch, N, D]`.
+    pub fn values(&self) -> Tensor<3> {
+        self.values.clone()
+    }
+
     /// Visual tokens N.
     pub fn tokens(&self) -> usize {
         self.keys.dims()[1]
@@ -43,8 +55,31 @@ impl VisualMemory {
         self.keys.dims()[0]
     }
 
-    /// Masked scores of queries `x` `[batch, T, D]` over the visual tokens: `[batch, T, N]`.
+    /// K and U of the visual tokens `range` alone, as if the others had never been: for taking a
+    /// scale away from a trained model.
+    pub fn narrow(self, range: Range<usize>) -> Self {
+        let (start, length) = (range.start, range.len());
+        Self {
+            keys: self.keys.narrow(1, start, length),
+            values: self.values.narrow(1, start, length),
+        }
+    }
+
+    /// Masked scores of queries `x` `[rows, T, D]` over the visual tokens: `[rows, T, N]`.
+    ///
+    /// `rows` is a multiple of the batch of pictures: rows that follow one another share one.
     pub fn kept_scores(&self, x: Tensor<3>, config: &AdemConfig) -> Tensor<3> {
+        let [rows, t, _] = x.dims();
+        self.masked(self.by_picture(x), config).reshape([rows, t, self.tokens()])
+    }
+
+    /// `[rows, T, D]` to `[batch, rows / batch * T, D]`.
+    fn by_picture(&self, x: Tensor<3>) -> Tensor<3> {
+        let [rows, t, dim] = x.dims();
+        x.reshape([self.batch(), rows / self.batch() * t, dim])
+    }
+
+    fn masked(&self, x: Tensor<3>, config: &AdemConfig) -> Tensor<3> {
         let a = scores(project(x, config.phi), self.keys.clone(), config.phi);
         match drop_index(config.drop_ratio, self.tokens()) {
             None => a,
@@ -55,8 +90,10 @@ impl VisualMemory {
         }
     }
 
-    /// What the pictures add to `x` `[batch, T, D]`: `alpha * A U`, the same shape.
+    /// What the pictures add to `x` `[rows, T, D]`: `alpha * A U`, the same shape.
     pub fn attend(&self, x: Tensor<3>, config: &AdemConfig) -> Tensor<3> {
-        self.kept_scores(x, config).matmul(self.values.clone()) * config.alpha
+        let shape = x.dims();
+        let kept = self.masked(self.by_picture(x), config);
+        kept.matmul(self.values.clone()).reshape(shape) * config.alpha
     }
 }

@@ -1,0 +1,193 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use adem_pipeline::Sampling;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Vision and language on your own machine.
+#[derive(Debug, Parser)]
+#[command(name = "adem", version, about, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Describe pictures.
+    Caption(CaptionArgs),
+    /// Ask a question about a picture.
+    Ask(AskArgs),
+    /// Train a model; the same command continues a run that was stopped.
+    Train(TrainArgs),
+    /// Measure how good a model is.
+    #[command(subcommand)]
+    Eval(EvalCommand),
+    /// Measure how fast a model is.
+    Bench(BenchArgs),
+}
+
+/// Which model runs where.
+#[derive(Debug, Clone, Args)]
+pub struct ModelArgs {
+    /// The model: a package's folder or http:// address. Otherwise $ADEM_PACKAGE, the folder
+    /// `package` beside this program, or the one that is shipped with its source.
+    #[arg(long, value_name = "DIR")]
+    pub package: Option<String>,
+    /// What computes.
+    #[arg(long, value_enum, default_value_t = DeviceName::Cpu)]
+    pub device: DeviceName,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DeviceName {
+    /// The processor.
+    Cpu,
+    /// A graphics card through Vulkan, Metal or DirectX.
+    Wgpu,
+    /// An NVIDIA card through CUDA.
+    Cuda,
+}
+
+impl DeviceName {
+    /// The word for it on the command line.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Wgpu => "wgpu",
+            Self::Cuda => "cuda",
+        }
+    }
+}
+
+/// How texts are written.
+#[derive(Debug, Clone, Args)]
+pub struct TextArgs {
+    /// Print one JSON object a line.
+    #[arg(long)]
+    pub json: bool,
+    /// Draw tokens at random: above 1 bolder, towards 0 safer. Without this, --top-p or --seed the
+    /// most probable token is taken.
+    #[arg(long, value_name = "T")]
+    temperature: Option<f64>,
+    /// Draw only from the most probable tokens that make up this share.
+    #[arg(long, value_name = "P")]
+    top_p: Option<f64>,
+    /// Equal seeds draw equal texts.
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Most tokens to write; otherwise the package's number.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    max_tokens: Option<u32>,
+}
+
+impl TextArgs {
+    /// How tokens are chosen.
+    pub fn sampling(&self) -> Sampling {
+        if self.temperature.is_none() && self.top_p.is_none() && self.seed.is_none() {
+            return Sampling::Greedy;
+        }
+        Sampling::TopP {
+            temperature: self.temperature.unwrap_or(1.0),
+            top_p: self.top_p.unwrap_or(1.0),
+            seed: self.seed.unwrap_or(0),
+        }
+    }
+
+    /// Most tokens to write, where that was said.
+    pub fn max_tokens(&self) -> Option<usize> {
+        self.max_tokens.map(|most| most as usize)
+    }
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct CaptionArgs {
+    /// PNG, JPEG, WebP or GIF files; `-` reads one from standard input.
+    #[arg(required = true, value_name = "PICTURE")]
+    pub pictures: Vec<PathBuf>,
+    #[command(flatten)]
+    pub model: ModelArgs,
+    #[command(flatten)]
+    pub text: TextArgs,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct AskArgs {
+    /// A PNG, JPEG, WebP or GIF file; `-` reads it from standard input.
+    #[arg(value_name = "PICTURE")]
+    pub picture: PathBuf,
+    /// What to ask.
+    #[arg(value_name = "QUESTION")]
+    pub question: String,
+    #[command(flatten)]
+    pub model: ModelArgs,
+    #[command(flatten)]
+    pub text: TextArgs,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub enum EvalCommand {
+    /// Captions and answers about generated scenes that were not trained on, judged fact by fact;
+    /// then the same with parts of the model taken away.
+    Scenes(ScenesArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct ScenesArgs {
+    /// How many scenes.
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pub count: usize,
+    /// Which set of scenes; every number is another set, and none is trained on.
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub seed: u64,
+    /// Texts written at once.
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    pub batch: usize,
+    /// Show this many failures of the model as trained.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub failures: usize,
+    /// Only the model as trained, without the rows that take parts away.
+    #[arg(long)]
+    pub no_ablation: bool,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub model: ModelArgs,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct BenchArgs {
+    /// How often everything is measured; the median is shown.
+    #[arg(long, value_name = "N", default_value_t = 9, value_parser = clap::value_parser!(u32).range(5..))]
+    pub runs: u32,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub model: ModelArgs,
+}
+
+/// A recipe of this program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Recipe {
+    /// A small captioner of drawn scenes, from nothing: the model that is shipped.
+    Scenes,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct TrainArgs {
+    /// What to train.
+    #[arg(long, value_enum)]
+    pub recipe: Recipe,
+    /// Settings that differ from the recipe's own, as TOML.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where checkpoints, metrics.jsonl and, at the end, the package go.
+    #[arg(long, value_name = "DIR", default_value = "runs/scenes")]
+    pub out: PathBuf,
+    /// What computes.
+    #[arg(long, value_enum, default_value_t = DeviceName::Cpu)]
+    pub device: DeviceName,
+}

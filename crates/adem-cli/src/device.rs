@@ -1,0 +1,41 @@
+//! The device that was asked for, or why it is not to be had.
+
+use burn::tensor::Device;
+
+use crate::args::DeviceName;
+use crate::error::CliError;
+
+/// Opens a device. A graphics adapter is looked for here, as Burn would only panic at the first
+/// tensor on one that is not there.
+pub fn open(name: DeviceName) -> Result<Device, CliError> {
+    match name {
+        DeviceName::Cpu => Ok(Device::flex()),
+        DeviceName::Wgpu => wgpu(),
+        DeviceName::Cuda => Err(refused(
+            DeviceName::Cuda,
+            "this build has no CUDA engine; use --device wgpu for the same card, or --device cpu",
+        )),
+    }
+}
+
+#[cfg(feature = "wgpu")]
+fn wgpu() -> Result<Device, CliError> {
+    Device::wgpu_options().init().map_err(|error| {
+        let reason = format!(
+            "no graphics adapter can be used ({error}); install a Vulkan driver, or use --device cpu"
+        );
+        refused(DeviceName::Wgpu, reason)
+    })
+}
+
+#[cfg(not(feature = "wgpu"))]
+fn wgpu() -> Result<Device, CliError> {
+    Err(refused(
+        DeviceName::Wgpu,
+        "this build has no WebGPU engine; build it with the feature `wgpu`, or use --device cpu",
+    ))
+}
+
+fn refused(device: DeviceName, reason: impl Into<String>) -> CliError {
+    CliError::Device { device: device.word(), reason: reason.into() }
+}

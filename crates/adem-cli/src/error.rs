@@ -1,0 +1,58 @@
+//! Why a command failed.
+
+use std::io;
+use std::path::PathBuf;
+
+use adem_eval::scenes::EvalError;
+use adem_pipeline::PipelineError;
+
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    #[error("{0}")]
+    Usage(String),
+    #[error("no model found; looked for adem.json in {}; name one with --package DIR", places(.0))]
+    NoPackage(Vec<PathBuf>),
+    #[error("package {package}: {source}")]
+    Package { package: String, source: PipelineError },
+    #[error("--device {device}: {reason}")]
+    Device { device: &'static str, reason: String },
+    #[error("{0}")]
+    Pipeline(#[from] PipelineError),
+    #[error("{0}")]
+    Eval(#[from] EvalError),
+    #[error("{0}")]
+    Train(#[from] adem_train::TrainError),
+    #[error("settings {}: {message}", path.display())]
+    Settings { path: PathBuf, message: String },
+    /// The user stopped a run; it can be continued.
+    #[error("stopped; the same command goes on from here")]
+    Stopped,
+    #[error("cannot read: {0}")]
+    Input(io::Error),
+    #[error("cannot write the output: {0}")]
+    Output(io::Error),
+    /// Every failure was reported where it happened.
+    #[error("{failed} of {all} pictures failed")]
+    Reported { failed: usize, all: usize },
+}
+
+impl CliError {
+    /// The program's exit status for this error.
+    pub fn status(&self) -> u8 {
+        match self {
+            Self::Usage(_) | Self::Settings { .. } | Self::Eval(EvalError::Zero { .. }) => 2,
+            Self::Stopped => 130,
+            _ => 1,
+        }
+    }
+
+    /// Whether the user has been told already.
+    pub fn is_reported(&self) -> bool {
+        matches!(self, Self::Reported { .. })
+    }
+}
+
+fn places(paths: &[PathBuf]) -> String {
+    let shown: Vec<_> = paths.iter().map(|path| format!("`{}`", path.display())).collect();
+    shown.join(", ")
+}

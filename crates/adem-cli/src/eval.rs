@@ -1,0 +1,81 @@
+//! `adem eval`.
+
+use std::io::{self, IsTerminal, Write};
+use std::ops::ControlFlow;
+use std::sync::atomic::Ordering;
+
+use adem_eval::scenes::{ScenesEval, ScenesProgress, Setting, settings};
+
+use crate::args::{EvalCommand, ScenesArgs};
+use crate::error::CliError;
+use crate::{output, package, stop};
+
+pub fn run(command: EvalCommand) -> Result<(), CliError> {
+    match command {
+        EvalCommand::Scenes(args) => scenes(args),
+    }
+}
+
+fn scenes(args: ScenesArgs) -> Result<(), CliError> {
+    let captioner = package::load(&args.model)?;
+    let eval = ScenesEval {
+        count: args.count,
+        seed: args.seed,
+        batch: args.batch,
+        settings: match args.no_ablation {
+            true => vec![Setting::trained()],
+            false => settings(&captioner),
+        },
+        failures: args.failures,
+    };
+    let stopped = stop::flag("this batch");
+    let mut progress = ProgressLine::default();
+    let running = eval.run(&captioner, |now| {
+        progress.show(&now);
+        match stopped.load(Ordering::Relaxed) {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    });
+    let report = pollster::block_on(running);
+    progress.clear();
+    let report = report?;
+    match args.json {
+        true => output::json(&report),
+        false => output::line(report.to_string().trim_end()),
+    }
+}
+
+/// One line of progress on the terminal; nothing elsewhere.
+#[derive(Debug)]
+struct ProgressLine {
+    terminal: bool,
+}
+
+impl Default for ProgressLine {
+    fn default() -> Self {
+        Self { terminal: io::stderr().is_terminal() }
+    }
+}
+
+impl ProgressLine {
+    fn show(&mut self, now: &ScenesProgress) {
+        if !self.terminal {
+            return;
+        }
+        let left = match now.seconds_left() {
+            Some(seconds) => format!("about {} left", output::duration(seconds)),
+            None => "started".to_owned(),
+        };
+        let ScenesProgress { scenes, count, .. } = now;
+        // Progress that cannot be shown is no reason to stop.
+        let _ = write!(io::stderr(), "\r\x1b[K{scenes} of {count} scenes, {left}");
+        let _ = io::stderr().flush();
+    }
+
+    fn clear(&mut self) {
+        if self.terminal {
+            let _ = write!(io::stderr(), "\r\x1b[K");
+        }
+    }
+}

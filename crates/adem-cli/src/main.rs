@@ -1,0 +1,47 @@
+//! The program `adem`: captions for pictures, answers to questions about them, and measurements.
+//!
+//! Exit status: 0 when everything was done, 1 when a picture, a package or a device failed, 2 for
+//! a command line that makes no sense.
+
+mod args;
+mod bench;
+mod describe;
+mod device;
+mod error;
+mod eval;
+mod memory;
+mod output;
+mod package;
+mod stop;
+mod train;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command};
+use error::CliError;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.command {
+        Command::Caption(args) => describe::caption(args),
+        Command::Ask(args) => describe::ask(args),
+        Command::Train(args) => train::run(args),
+        Command::Eval(args) => eval::run(args),
+        Command::Bench(args) => bench::run(args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads the output has had enough; that is no failure of ours to report.
+        Err(CliError::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            if !error.is_reported() {
+                eprintln!("adem: {error}");
+            }
+            ExitCode::from(error.status())
+        }
+    }
+}

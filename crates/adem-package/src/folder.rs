@@ -1,0 +1,93 @@
+//! A package in a folder.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use crate::error::SourceError;
+use crate::limits;
+use crate::source::{Reading, WeightSource, plain};
+
+/// Reads a package from a folder of the file system.
+#[derive(Debug, Clone)]
+pub struct Folder {
+    path: PathBuf,
+}
+
+impl Folder {
+    /// A source for the files in `path`. Nothing is read yet.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn length(&self, file: &str) -> Result<u64, SourceError> {
+        plain(file)?;
+        let meta = fs::metadata(self.path.join(file)).map_err(|e| self.fault(file, e))?;
+        // Opening a pipe or a device could wait for ever.
+        if !meta.is_file() {
+            return Err(self.fault(file, std::io::Error::other("not a regular file")));
+        }
+        Ok(meta.len())
+    }
+
+    fn bytes(&self, file: &str, range: &Range<u64>) -> Result<Vec<u8>, SourceError> {
+        let found = self.length(file)?;
+        if range.end > found {
+            return Err(SourceError::Short {
+                file: file.to_owned(),
+                wanted: range.end,
+                found,
+            });
+        }
+        let wanted = range.end.saturating_sub(range.start);
+        if wanted > limits::SHARD_BYTES {
+            return Err(SourceError::TooLong {
+                file: file.to_owned(),
+                limit: limits::SHARD_BYTES,
+            });
+        }
+        let mut bytes = Vec::with_capacity(wanted as usize);
+        let mut opened = File::open(self.path.join(file)).map_err(|e| self.fault(file, e))?;
+        opened
+            .seek(SeekFrom::Start(range.start))
+            .and_then(|_| opened.take(wanted).read_to_end(&mut bytes))
+            .map_err(|e| self.fault(file, e))?;
+        if bytes.len() as u64 != wanted {
+            return Err(SourceError::Changed {
+                file: file.to_owned(),
+                before: found,
+                after: range.start + bytes.len() as u64,
+            });
+        }
+        Ok(bytes)
+    }
+
+    fn fault(&self, file: &str, source: std::io::Error) -> SourceError {
+        if source.kind() == ErrorKind::NotFound {
+            return SourceError::NotFound {
+                file: file.to_owned(),
+                place: format!("`{}`", self.path.display()),
+            };
+        }
+        SourceError::Io {
+            file: self.path.join(file).display().to_string(),
+            source,
+        }
+    }
+}
+
+impl WeightSource for Folder {
+    fn len<'a>(&'a self, file: &'a str) -> Reading<'a, u64> {
+        Box::pin(async move { self.length(file) })
+    }
+
+    fn read<'a>(&'a self, file: &'a str, range: Range<u64>) -> Reading<'a, Vec<u8>> {
+        Box::pin(async move { self.bytes(file, &range) })
+    }
+}

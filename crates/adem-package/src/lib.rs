@@ -1,0 +1,77 @@
+//! A model on disk: manifest, safetensors shards, verification.
+//!
+//! A package is a folder, or the same files behind one HTTP address:
+//!
+//! - `adem.json`, the [`Manifest`]: format version, model configuration, image normalisation,
+//!   prompts, tasks, provenance, and length and SHA-256 of every other file;
+//! - `tokenizer.json`;
+//! - `weights-00001-of-0000N.safetensors`, shards of at most 64 MiB holding float tensors.
+//!
+//! Everything in a package is untrusted. Reading goes through a [`WeightSource`] by byte ranges;
+//! every length is checked against a limit before memory is reserved for it, every file against
+//! its digest before it is parsed, and every tensor against the manifest before it is handed out.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), adem_package::PackageError> {
+//! # #[cfg(not(target_arch = "wasm32"))] {
+//! use adem_package::{Folder, Package};
+//!
+//! let package = Package::open(Folder::new("models/scenes")).await?;
+//! let mut weights = package.load_weights(|_| {}).await?;
+//! let norm = weights.take("norm.weight", &[256])?;
+//! # }
+//! # Ok(())
+//! # }
+//! ```
+
+mod digest;
+mod dtype;
+mod error;
+#[cfg(not(target_arch = "wasm32"))]
+mod folder;
+mod header;
+mod http;
+mod manifest;
+mod name;
+mod package;
+mod source;
+mod validate;
+mod weights;
+#[cfg(not(target_arch = "wasm32"))]
+mod write;
+
+pub use digest::Digest;
+pub use dtype::Dtype;
+pub use error::{PackageError, SourceError};
+#[cfg(not(target_arch = "wasm32"))]
+pub use folder::Folder;
+pub use http::Http;
+pub use manifest::{
+    FORMAT_VERSION, ImageSpec, MANIFEST_FILE, Manifest, Prompts, Provenance, ShardEntry,
+    TOKENIZER_FILE, Task, TokenIds, TokenizerEntry,
+};
+pub use package::{Package, Progress, verify};
+pub use source::{Memory, Reading, WeightSource};
+pub use weights::{TensorView, Weights};
+#[cfg(not(target_arch = "wasm32"))]
+pub use write::{Draft, NewTensor, WriteOptions, write};
+
+/// Limits that hold before a byte is believed.
+pub mod limits {
+    /// Longest manifest, bytes.
+    pub const MANIFEST_BYTES: u64 = 4 << 20;
+    /// Longest tokenizer file, bytes.
+    pub const TOKENIZER_BYTES: u64 = 32 << 20;
+    /// Longest shard, bytes; also the most that is ever read of any one file.
+    pub const SHARD_BYTES: u64 = 64 << 20;
+    /// Most shards in one package.
+    pub const SHARDS: usize = 4096;
+    /// Longest safetensors header, bytes.
+    pub const HEADER_BYTES: u64 = 4 << 20;
+    /// Most dimensions of one tensor.
+    pub const RANK: usize = 8;
+    /// Longest tensor name, bytes.
+    pub const NAME_BYTES: usize = 256;
+    /// Bytes asked of a source at once while a shard loads.
+    pub const PART_BYTES: u64 = 4 << 20;
+}

@@ -1,0 +1,10 @@
+//! What a package keeps, what it refuses, and what is said about it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod craft;
+mod http;
+mod manifests;
+mod round_trip;
+mod server;
+mod shards;
+mod writing;

@@ -1,0 +1,67 @@
+//! What can go wrong while training.
+
+use std::path::PathBuf;
+
+/// An error of a training run.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// A file could not be read or written.
+    #[error("{path}: {message}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        message: String,
+    },
+    /// A setting of the recipe is impossible.
+    #[error("recipe, `{field}`: {message}")]
+    Config {
+        /// Path of the field.
+        field: &'static str,
+        /// What is wrong and what would be right.
+        message: String,
+    },
+    /// A checkpoint belongs to another run.
+    #[error("{path}: {message}; give another output folder, or delete this one to start anew")]
+    Checkpoint {
+        /// The checkpoint.
+        path: PathBuf,
+        /// What does not fit.
+        message: String,
+    },
+    /// The loss is not a number: the run stops before it damages anything.
+    #[error(
+        "stage {stage}: the loss is {loss} at step {step}; the last good checkpoint is kept \
+         (a lower learning rate or clipping may help)"
+    )]
+    LossNotFinite {
+        /// Name of the stage.
+        stage: &'static str,
+        /// Step that gave the loss.
+        step: u64,
+        /// The loss.
+        loss: f32,
+    },
+    /// The model refused its config, weights or input.
+    #[error(transparent)]
+    Model(#[from] adem_model::ModelError),
+    /// The tokeniser could not be trained or used.
+    #[error(transparent)]
+    Tokenizer(#[from] adem_data::tokenizer::TokenizerError),
+    /// The package could not be written.
+    #[error(transparent)]
+    Package(#[from] adem_package::PackageError),
+    /// A value could not be read from the device.
+    #[error("could not read a value from the device: {0}")]
+    Read(String),
+    /// A thread that prepares batches ended early.
+    #[error("the thread that prepares batches ended early")]
+    Loader,
+}
+
+impl TrainError {
+    /// An error about the file `path`.
+    pub fn file(path: impl Into<PathBuf>, error: impl std::fmt::Display) -> Self {
+        Self::File { path: path.into(), message: error.to_string() }
+    }
+}

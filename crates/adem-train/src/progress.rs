@@ -1,0 +1,96 @@
+//! What a run tells while it works: a line on the terminal and `metrics.jsonl`.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use crate::error::TrainError;
+
+/// State of a stage, reported now and then.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// Name of the stage.
+    pub stage: &'static str,
+    /// Steps done.
+    pub step: u64,
+    /// Steps in all.
+    pub steps: u64,
+    /// Mean loss since the last report.
+    pub loss: f32,
+    /// Learning rate of the last step.
+    pub lr: f64,
+    /// Samples a second since the last report.
+    pub samples_per_second: f64,
+    /// Seconds to the end of the stage at this speed.
+    pub seconds_left: f64,
+}
+
+/// Where reports go.
+pub struct Log {
+    file: Option<File>,
+    show: Box<dyn FnMut(&Report)>,
+}
+
+impl Log {
+    /// Appends to `metrics.jsonl` in `folder` and calls `show` with every report.
+    ///
+    /// # Errors
+    /// [`TrainError::File`] when the file cannot be opened.
+    pub fn new(folder: &Path, show: impl FnMut(&Report) + 'static) -> Result<Self, TrainError> {
+        let path = folder.join("metrics.jsonl");
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .map_err(|e| TrainError::file(path, e))?;
+        Ok(Self { file: Some(file), show: Box::new(show) })
+    }
+
+    /// Tells nobody.
+    pub fn silent() -> Self {
+        Self { file: None, show: Box::new(|_| ()) }
+    }
+
+    fn write(&mut self, report: &Report) {
+        if let (Some(file), Ok(line)) = (&mut self.file, serde_json::to_string(report)) {
+            // Metrics are a convenience: a full disk is reported by the next checkpoint.
+            let _ = writeln!(file, "{line}");
+        }
+        (self.show)(report);
+    }
+}
+
+/// Gathers losses and time between reports.
+pub(crate) struct Meter {
+    since: Instant,
+    every: Duration,
+    loss: f64,
+    count: u64,
+    samples: u64,
+}
+
+impl Meter {
+    pub(crate) fn new(every: Duration) -> Self {
+        Self { since: Instant::now(), every, loss: 0.0, count: 0, samples: 0 }
+    }
+
+    /// Counts a step; reports when it is time or `last` is true.
+    pub(crate) fn step(&mut self, log: &mut Log, mut report: Report, samples: usize, last: bool) {
+        self.loss += f64::from(report.loss);
+        self.count += 1;
+        self.samples += samples as u64;
+        let passed = self.since.elapsed();
+        if passed < self.every && !last {
+            return;
+        }
+        let seconds = passed.as_secs_f64().max(1e-9);
+        report.loss = (self.loss / self.count as f64) as f32;
+        report.samples_per_second = self.samples as f64 / seconds;
+        report.seconds_left = (report.steps - report.step) as f64 * seconds / self.count as f64;
+        log.write(&report);
+        *self = Self::new(self.every);
+    }
+}

@@ -1,0 +1,21 @@
+//! The recipe `scenes`: a small captioner from nothing, in the three stages ADEM-VL presumes.
+//!
+//! 1. [`see`]: the vision encoder, on drawn pictures (contrastive image-text, and naming what is
+//!    where);
+//! 2. [`read`]: the decoder, on text alone;
+//! 3. [`tune`]: both frozen, the paper's small part on pictures with captions and questions.
+
+mod config;
+mod draw;
+mod export;
+mod heads;
+mod read;
+mod see;
+mod text;
+mod tune;
+
+pub use config::ScenesConfig;
+pub use export::export;
+pub use run::{Stopped, train};
+
+mod run;

@@ -1,0 +1,158 @@
+//! The recipe from the beginning to the package, resumable at any step.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use adem_model::{AdemVl, ModelConfig, RandomInit, SourceError, TensorSource};
+use burn::tensor::{Device, TensorData};
+
+use super::config::{ScenesConfig, StageConfig};
+use super::read::Read;
+use super::see::{See, Seer, encoder_of};
+use super::text::{Texts, train_tokenizer};
+use super::tune::Tune;
+use crate::checkpoint::{Tensors, write_atomically};
+use crate::error::TrainError;
+use crate::progress::Log;
+use crate::run::{Outcome, Stage, StagePlan, run_stage};
+
+/// Whether a run came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stopped {
+    /// The package is written.
+    No,
+    /// It was asked to stop; the same command goes on from there.
+    Yes,
+}
+
+/// Runs the recipe in `folder` on `device` and writes `folder/package`. An earlier run with the
+/// same settings is continued. Setting `stop` ends the run after the step at hand.
+///
+/// # Errors
+/// [`TrainError`].
+pub fn train(
+    config: &ScenesConfig,
+    folder: &Path,
+    device: &Device,
+    log: &mut Log,
+    stop: &AtomicBool,
+) -> Result<Stopped, TrainError> {
+    config.validate()?;
+    fs::create_dir_all(folder).map_err(|e| TrainError::file(folder, e))?;
+    let tokenizer = tokenizer(config, folder)?;
+    let texts = Arc::new(Texts::new(&tokenizer)?);
+    let mut model = config.model.clone();
+    model.llama.vocab_size = texts.tokenizer.vocab_size();
+    model.validate()?;
+    let run = Run { config, model: &model, folder, stop };
+    let device = device.clone().autodiff();
+
+    let see = See {
+        config: config.clone(),
+        model: model.clone(),
+        texts: texts.clone(),
+        device: device.clone(),
+    };
+    let Some(seen) = run.stage(see, &config.see, log, |saved| {
+        Seer::new(&model, &mut start(saved, Vec::new(), config.seed), &device)
+    })?
+    else {
+        return Ok(Stopped::Yes);
+    };
+    let encoder = encoder_of(seen);
+
+    let read = Read { config: config.clone(), texts: texts.clone(), device: device.clone() };
+    let Some(decoder) = run.stage(read, &config.read, log, |saved| {
+        let mut source = start(saved, Vec::new(), config.seed);
+        let builder = &mut adem_model::nn::Builder::new(&mut source, &device);
+        adem_model::language::Llama::new(builder, &model.llama)
+            .map_err(|e| TrainError::Model(e.into()))
+    })?
+    else {
+        return Ok(Stopped::Yes);
+    };
+
+    let tune = Tune { config: config.clone(), model: model.clone(), texts, device: device.clone() };
+    let Some(all) = run.stage(tune, &config.tune, log, |saved| {
+        let mut source = start(saved, vec![encoder, decoder], config.seed);
+        Ok(AdemVl::new(&model, &mut source, &device)?)
+    })?
+    else {
+        return Ok(Stopped::Yes);
+    };
+    super::export(config, &model, &tokenizer, all, &folder.join("package"))?;
+    Ok(Stopped::No)
+}
+
+/// The run's tokeniser: trained once, then kept.
+fn tokenizer(config: &ScenesConfig, folder: &Path) -> Result<Vec<u8>, TrainError> {
+    let path = folder.join("tokenizer.json");
+    match fs::read(&path) {
+        Ok(bytes) => Ok(bytes),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let bytes = train_tokenizer(config.seed, config.vocab_size)?;
+            write_atomically(&path, &bytes)?;
+            Ok(bytes)
+        }
+        Err(error) => Err(TrainError::file(path, error)),
+    }
+}
+
+/// What all stages of a run share.
+struct Run<'a> {
+    config: &'a ScenesConfig,
+    model: &'a ModelConfig,
+    folder: &'a Path,
+    stop: &'a AtomicBool,
+}
+
+impl Run<'_> {
+    /// Runs a stage to its end; `None` when it was stopped.
+    fn stage<S: Stage>(
+        &self,
+        stage: S,
+        plan: &StageConfig,
+        log: &mut Log,
+        build: impl FnOnce(Option<Tensors>) -> Result<S::Model, TrainError>,
+    ) -> Result<Option<Tensors>, TrainError> {
+        let name = stage.name();
+        let settings = serde_json::json!({
+            "seed": self.config.seed, "model": self.model, "stage": plan,
+            "adamw": self.config.adamw, "texts_per_picture": self.config.texts_per_picture,
+            "adapter_dropout": self.config.adapter_dropout,
+        });
+        let plan = StagePlan {
+            steps: plan.steps,
+            schedule: plan.schedule(),
+            adamw: self.config.adamw,
+            checkpoint: self.folder.join(format!("{name}.safetensors")),
+            save_every: self.config.save_every(),
+            settings: settings.to_string(),
+        };
+        match run_stage(Arc::new(stage), &plan, build, log, self.stop)? {
+            Outcome::Finished(tensors) => Ok(Some(tensors)),
+            Outcome::Stopped => Ok(None),
+        }
+    }
+}
+
+/// Weights a stage starts from: its own checkpoint, else those of earlier stages, else random.
+fn start(saved: Option<Tensors>, earlier: Vec<Tensors>, seed: u64) -> Start {
+    Start { given: saved.map_or(earlier, |s| vec![s]), random: RandomInit::new(seed) }
+}
+
+struct Start {
+    given: Vec<Tensors>,
+    random: RandomInit,
+}
+
+impl TensorSource for Start {
+    fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<TensorData, SourceError> {
+        match self.given.iter_mut().find(|t| t.map.contains_key(name)) {
+            Some(tensors) => tensors.tensor(name, shape),
+            None => self.random.tensor(name, shape),
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! Stage 1: the vision encoder, on drawn pictures.
+
+use std::sync::Arc;
+
+use adem_data::scenes::Scene;
+use adem_model::ModelConfig;
+use adem_model::nn::{Builder, Linear};
+use adem_model::vision::ClipVision;
+use burn::module::Module;
+use burn::tensor::activation::{log_sigmoid, log_softmax};
+use burn::tensor::{Device, Int, Tensor, TensorData};
+
+use super::config::ScenesConfig;
+use super::draw::{Use, scene, scene_pixels};
+use super::heads::{Answers, PAIRS, PATCH_CLASSES, picture_classes};
+use super::text::Texts;
+use crate::checkpoint::Tensors;
+use crate::error::TrainError;
+use crate::run::Stage;
+
+/// Channels of the space in which pictures and texts are compared.
+const SHARED: usize = 96;
+/// Sharpness of the contrastive comparison, 1 / temperature.
+const SHARPNESS: f64 = 10.0;
+/// Weight of the contrastive term against the classifiers.
+const CONTRAST: f64 = 0.3;
+
+/// The encoder and what it is asked while it learns.
+#[derive(Module, Debug)]
+pub(crate) struct Seer {
+    visual: ClipVision,
+    patch_head: Linear,
+    picture_head: Linear,
+    pair_head: Linear,
+    picture_proj: Linear,
+    text_proj: Linear,
+}
+
+impl Seer {
+    pub(crate) fn new(
+        config: &ModelConfig,
+        source: &mut dyn adem_model::TensorSource,
+        device: &Device,
+    ) -> Result<Self, TrainError> {
+        let b = &mut Builder::new(source, device);
+        let w = config.clip.width;
+        let build = |b: &mut Builder| -> Result<Self, adem_model::SourceError> {
+            Ok(Self {
+                visual: ClipVision::new(b, "backbone.visual", config)?,
+                patch_head: Linear::new(b, "patch_head", [w, PATCH_CLASSES.iter().sum()], true)?,
+                picture_head: Linear::new(
+                    b,
+                    "picture_head",
+                    [w, picture_classes().iter().sum()],
+                    true,
+                )?,
+                pair_head: Linear::new(b, "pair_head", [w, PAIRS], true)?,
+                picture_proj: Linear::new(b, "picture_proj", [w, SHARED], false)?,
+                text_proj: Linear::new(b, "text_proj", [config.llama.vocab_size, SHARED], false)?,
+            })
+        };
+        build(b).map_err(|e| TrainError::Model(e.into()))
+    }
+}
+
+/// Pictures and all answers about them.
+pub(crate) struct SeeBatch {
+    pixels: TensorData,
+    patches: Vec<Vec<i32>>,
+    picture: Vec<Vec<i32>>,
+    pairs: TensorData,
+    words: TensorData,
+}
+
+/// The stage.
+pub(crate) struct See {
+    pub config: ScenesConfig,
+    pub model: ModelConfig,
+    pub texts: Arc<Texts>,
+    pub device: Device,
+}
+
+impl See {
+    /// Share of each vocabulary token among a scene's descriptions.
+    fn words(&self, scene: &Scene) -> Vec<f32> {
+        let mut counts = vec![0.0f32; self.model.llama.vocab_size];
+        let ids: Vec<u32> =
+            scene.captions().iter().flat_map(|c| self.texts.tokenizer.encode(c)).collect();
+        for id in &ids {
+            counts[*id as usize] += 1.0 / ids.len() as f32;
+        }
+        counts
+    }
+}
+
+impl Stage for See {
+    type Model = Seer;
+    type Batch = SeeBatch;
+
+    fn name(&self) -> &'static str {
+        "see"
+    }
+
+    fn batch(&self, step: u64) -> Result<SeeBatch, TrainError> {
+        let (n, side) = (self.config.see.batch, self.model.clip.image_size);
+        let mut pixels = Vec::with_capacity(n * 3 * side * side);
+        let mut patches = vec![Vec::new(); PATCH_CLASSES.len()];
+        let mut picture = vec![Vec::new(); picture_classes().len()];
+        let (mut pairs, mut words) = (Vec::new(), Vec::new());
+        for i in 0..n as u64 {
+            let scene = scene(self.config.seed, Use::See, step * n as u64 + i);
+            pixels.extend(scene_pixels(&scene, side));
+            let answers = Answers::of(&scene, self.model.clip.grid());
+            for (all, own) in patches.iter_mut().zip(answers.patches) {
+                all.extend(own);
+            }
+            for (all, own) in picture.iter_mut().zip(answers.picture) {
+                all.push(own);
+            }
+            pairs.extend(answers.pairs);
+            words.extend(self.words(&scene));
+        }
+        Ok(SeeBatch {
+            pixels: TensorData::new(pixels, [n, 3, side, side]),
+            patches,
+            picture,
+            pairs: TensorData::new(pairs, [n, PAIRS]),
+            words: TensorData::new(words, [n, self.model.llama.vocab_size]),
+        })
+    }
+
+    fn samples(&self, batch: &SeeBatch) -> usize {
+        batch.picture.first().map_or(0, Vec::len)
+    }
+
+    fn loss(&self, model: &Seer, batch: SeeBatch, _: u64) -> Result<Tensor<1>, TrainError> {
+        let pixels = Tensor::<4>::from_data(batch.pixels, &self.device);
+        let features = model.visual.forward(pixels, None);
+        let [n, all, width] = features.dims();
+        let cls = features.clone().narrow(1, 0, 1).reshape([n, width]);
+        let patches = features.narrow(1, 1, all - 1).reshape([n * (all - 1), width]);
+        let places = choices(model.patch_head.forward(patches), &PATCH_CLASSES, &batch.patches);
+        let whole =
+            choices(model.picture_head.forward(cls.clone()), &picture_classes(), &batch.picture);
+        let pairs = Tensor::<2>::from_data(batch.pairs, &self.device);
+        let exists = yes_or_no(model.pair_head.forward(cls.clone()), pairs);
+        let words = Tensor::<2>::from_data(batch.words, &self.device);
+        let contrast = contrastive(model.picture_proj.forward(cls), model.text_proj.forward(words));
+        Ok(places + whole * 0.25 + exists + contrast * CONTRAST)
+    }
+
+    fn trains(&self, name: &str) -> bool {
+        !name.contains("adapter_mlp")
+    }
+}
+
+/// Sum over questions of the mean cross-entropy of their answers. `logits` `[n, sum of classes]`.
+fn choices(logits: Tensor<2>, classes: &[usize], answers: &[Vec<i32>]) -> Tensor<1> {
+    let device = logits.device();
+    let mut sum = Tensor::<1>::zeros([1], &device);
+    let mut start = 0;
+    for (count, answers) in classes.iter().zip(answers) {
+        let n = answers.len();
+        let answers =
+            Tensor::<2, Int>::from_data(TensorData::new(answers.clone(), [n, 1]), &device);
+        let logits = logits.clone().narrow(1, start, *count);
+        sum = sum - log_softmax(logits, 1).gather(1, answers).mean();
+        start += count;
+    }
+    sum
+}
+
+/// Mean over pictures of the summed binary cross-entropy.
+fn yes_or_no(logits: Tensor<2>, truth: Tensor<2>) -> Tensor<1> {
+    let yes = log_sigmoid(logits.clone()) * truth.clone();
+    let no = log_sigmoid(logits.neg()) * (truth.neg() + 1.0);
+    (yes + no).sum_dim(1).mean().neg()
+}
+
+/// CLIP's symmetric contrastive loss (arXiv 2103.00020) of pictures and texts `[n, channels]`.
+fn contrastive(pictures: Tensor<2>, texts: Tensor<2>) -> Tensor<1> {
+    let unit = |x: Tensor<2>| x.clone() / (x.square().sum_dim(1) + 1e-6).sqrt();
+    let n = pictures.dims()[0];
+    let device = pictures.device();
+    let alike = unit(pictures).matmul(unit(texts).transpose()) * SHARPNESS;
+    let own = Tensor::<1, Int>::arange(0..n as i64, &device).reshape([n, 1]);
+    let side = |x: Tensor<2>| log_softmax(x, 1).gather(1, own.clone()).mean();
+    (side(alike.clone()) + side(alike.transpose())) * -0.5
+}
+
+/// The encoder's tensors alone.
+pub(crate) fn encoder_of(trained: Tensors) -> Tensors {
+    let Tensors { map, origin } = trained;
+    let map = map.into_iter().filter(|(name, _)| name.starts_with("backbone.visual.")).collect();
+    Tensors { map, origin }
+}

@@ -1,0 +1,45 @@
+//! Learning-rate schedule: linear warm-up from zero, then half a cosine (paper, section 4).
+
+use serde::{Deserialize, Serialize};
+
+/// The learning rate of every step.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Schedule {
+    /// Highest learning rate.
+    pub lr: f64,
+    /// Learning rate at the end.
+    #[serde(default)]
+    pub min_lr: f64,
+    /// Length of the warm-up, in the unit of `total`.
+    pub warmup: f64,
+    /// Length of the run: epochs or steps.
+    pub total: f64,
+}
+
+impl Schedule {
+    /// The learning rate at `progress`, in the unit of `total`.
+    pub fn at(&self, progress: f64) -> f64 {
+        if progress < self.warmup {
+            return self.lr * progress / self.warmup;
+        }
+        let share = (progress - self.warmup) / (self.total - self.warmup);
+        let wave = 0.5 * (1.0 + (std::f64::consts::PI * share).cos());
+        self.min_lr + (self.lr - self.min_lr) * wave
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_rises_linearly_peaks_at_the_warm_ups_end_and_falls_to_the_minimum() {
+        let s = Schedule { lr: 2.0, min_lr: 0.5, warmup: 10.0, total: 110.0 };
+        assert_eq!(s.at(0.0), 0.0);
+        assert_eq!(s.at(5.0), 1.0);
+        assert_eq!(s.at(10.0), 2.0);
+        assert!((s.at(60.0) - 1.25).abs() < 1e-12);
+        assert!((s.at(110.0) - 0.5).abs() < 1e-12);
+    }
+}

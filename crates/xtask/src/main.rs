@@ -1,0 +1,45 @@
+//! Everything a developer runs: `cargo xtask demo`, `test`, `lint`, `web`.
+
+mod check;
+mod demo;
+mod shell;
+mod sizes;
+mod tools;
+mod web;
+
+use shell::Failure;
+use std::process::ExitCode;
+
+const HELP: &str = "\
+cargo xtask COMMAND
+
+  demo [--port N] [--no-open]   build the page, serve it on 127.0.0.1, open it
+  web [--release]               build the page into dist/; with --release small and fast, and print sizes
+  test                          everything the continuous integration checks
+  lint                          format and lints alone
+Each sets up what it needs. Tools come from the crate registry, Chromium and
+software Vulkan (for test) from apt.";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match arguments.as_slice() {
+        ["demo", options @ ..] => demo::Options::parse(options).and_then(demo::run),
+        ["web"] => web::build(web::Profile::Quick),
+        ["web", "--release"] => web::build(web::Profile::Release).and_then(|()| sizes::print()),
+        ["test"] => check::test(),
+        ["lint"] => check::lint(),
+        [] | ["help" | "--help" | "-h"] => {
+            println!("{HELP}");
+            Ok(())
+        }
+        other => Err(Failure::Usage(other.join(" "))),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("xtask: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! The built page in a real browser: its captions are those of the native program.
+//!
+//! Needs `dist/` (`cargo xtask web --release`) and ChromeDriver; `cargo xtask test` sees to both.
+//! Where they are missing the tests say so and pass, unless `ADEM_BROWSER` or `CI` is set.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod driver;
+
+use adem_package::Folder;
+use adem_pipeline::{Captioner, Request};
+use adem_serve::Server;
+use burn::tensor::Device;
+use driver::Browser;
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
+
+/// On a software GPU, with every shader compiled for the first time.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// Ends of a text: reached, given up, or refused.
+const ENDS: [&str; 3] = ["done", "stopped", "failed"];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+/// The page's address, or `None` where the tests cannot run and need not.
+fn page() -> Option<String> {
+    let dist = root().join("dist");
+    let missing = if !dist.join("index.html").is_file() {
+        "dist/ is missing: run `cargo xtask web --release`"
+    } else if !driver::is_installed() {
+        "chromedriver is missing: run `apt-get install chromium chromium-driver`"
+    } else {
+        let server = Server::bind(&dist, 0).unwrap();
+        let url = server.url();
+        thread::spawn(|| server.run());
+        return Some(url);
+    };
+    let needed = ["CI", "ADEM_BROWSER"]
+        .into_iter()
+        .any(|name| env::var_os(name).is_some());
+    assert!(!needed, "{missing}");
+    eprintln!("skipped: {missing}");
+    None
+}
+
+/// Three pictures of the samples.
+fn pictures() -> Vec<PathBuf> {
+    let mut pictures: Vec<PathBuf> = fs::read_dir(root().join("web/samples"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "png"))
+        .collect();
+    pictures.sort();
+    pictures.truncate(3);
+    assert_eq!(pictures.len(), 3, "web/samples has at least three pictures");
+    pictures
+}
+
+/// What the native program makes of the model beside the page.
+fn native() -> Captioner {
+    let package = Folder::new(root().join("dist/package"));
+    pollster::block_on(Captioner::load(package, |_| {}, &Device::flex())).unwrap()
+}
+
+fn text(captioner: &Captioner, request: Request) -> String {
+    pollster::block_on(captioner.start(request).unwrap().finish())
+        .unwrap()
+        .text
+        .trim()
+        .to_owned()
+}
+
+/// Gives the page a picture. The end that the caption has reached before is struck out, so that
+/// whoever waits sees the next one.
+fn choose(browser: &Browser, picture: &Path) {
+    strike(browser, "#caption");
+    browser.type_into("#file", picture.to_str().unwrap());
+}
+
+fn strike(browser: &Browser, selector: &str) {
+    let script = "document.querySelector(arguments[0]).setAttribute('data-state', 'struck')";
+    browser.run(script, &[selector]);
+}
+
+/// Asks the page a question; gives the end its answer has come to.
+fn ask(browser: &Browser, question: &str) -> String {
+    let script = "const field = document.querySelector('#question');
+        field.value = arguments[0];
+        field.dispatchEvent(new Event('input', { bubbles: true }))";
+    browser.run(script, &[question]);
+    strike(browser, "#answer");
+    browser.click("#ask button");
+    browser.wait("#answer", "data-state", &ENDS, PATIENCE)
+}
+
+/// Gives the page a picture and waits for its caption.
+fn caption(browser: &Browser, picture: &Path) -> String {
+    choose(browser, picture);
+    let end = browser.wait("#caption", "data-state", &ENDS, PATIENCE);
+    assert_eq!(end, "done", "{}", browser.text("#problem"));
+    browser.text("#caption")
+}
+
+/// Three captions and an answer on the engine `kind` equal the native ones; nothing goes wrong,
+/// and nothing leaves the page's origin.
+fn page_equals_native(webgpu: bool, address: &str, kind: &str) {
+    let Some(url) = page() else { return };
+    let captioner = native();
+    let browser = Browser::start(webgpu);
+    browser.open(&format!("{url}{address}"));
+    browser.wait("#engine", "data-model", &["ready", "unusable"], PATIENCE);
+    assert_eq!(
+        browser.attribute("#engine", "data-kind").as_deref(),
+        Some(kind),
+        "{}",
+        browser.text("#engine")
+    );
+    for picture in pictures() {
+        let bytes = fs::read(&picture).unwrap();
+        let expected = text(&captioner, Request::caption(bytes.clone()));
+        assert_eq!(
+            caption(&browser, &picture),
+            expected,
+            "{}",
+            picture.display()
+        );
+
+        let question = "what color is the circle?";
+        let expected = text(&captioner, Request::question(bytes, question));
+        assert_eq!(
+            ask(&browser, question),
+            "done",
+            "{}",
+            browser.text("#problem")
+        );
+        assert_eq!(browser.text("#answer"), expected, "{}", picture.display());
+    }
+    assert_eq!(browser.console(), [""; 0]);
+    let requests = browser.requests();
+    let elsewhere: Vec<_> = requests
+        .iter()
+        .filter(|request| !request.starts_with(&url) && request.starts_with("http"))
+        .collect();
+    assert!(elsewhere.is_empty(), "{elsewhere:?}");
+    assert!(
+        requests
+            .iter()
+            .any(|request| request.ends_with("/package/adem.json"))
+    );
+}
+
+#[test]
+fn on_webgpu_the_page_says_what_the_native_program_says() {
+    page_equals_native(true, "?engine=gpu", "gpu");
+}
+
+#[test]
+fn without_webgpu_the_page_says_what_the_native_program_says() {
+    page_equals_native(false, "", "cpu");
+}
+
+#[test]
+fn what_is_no_picture_or_no_question_is_explained_and_the_page_goes_on() {
+    let Some(url) = page() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let browser = Browser::start(false);
+    browser.open(&url);
+    for (name, bytes) in [
+        ("text.png", &b"This is no picture."[..]),
+        ("empty.jpg", &b""[..]),
+        ("short.png", &b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"[..]),
+    ] {
+        let file = folder.path().join(name);
+        fs::write(&file, bytes).unwrap();
+        choose(&browser, &file);
+        let end = browser.wait("#caption", "data-state", &ENDS, PATIENCE);
+        assert_eq!(end, "failed", "{name}");
+        let said = browser.text("#problem");
+        assert!(said.len() > 20, "{name}: {said:?}");
+        let picture = &pictures()[0];
+        assert!(!caption(&browser, picture).is_empty());
+        assert_eq!(browser.text("#problem"), "");
+    }
+    for question in ["", &"word ".repeat(10_000)] {
+        assert_eq!(ask(&browser, question), "failed");
+        let said = browser.text("#problem");
+        assert!(said.len() > 20, "{said:?}");
+    }
+    assert_eq!(browser.console(), [""; 0]);
+}

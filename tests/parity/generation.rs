@@ -1,0 +1,197 @@
+//! Whole models: greedy text through [`Generation`], in a batch, alone and without a cache.
+
+use adem_model::{
+    AdemVl, Generation, GenerationOptions, Prefix, Sampling, TrainRow, VisualPrompt,
+};
+use adem_tests::golden::Array;
+use burn::tensor::Device;
+use serde_json::Value;
+
+use crate::backend::Backend;
+use crate::compare::{Report, difference, download, ids, upload};
+use crate::whole::{Fixture, pictures};
+
+/// What a fixture asks to generate.
+struct Task {
+    pixels: Array<f32>,
+    pictures: Vec<bool>,
+    texts: Vec<Vec<u32>>,
+    prefix: Prefix,
+    bos: u32,
+    steps: usize,
+}
+
+/// What one row became.
+#[derive(Debug, Default, Clone)]
+struct Row {
+    ids: Vec<u32>,
+    /// Logits of every step the row took part in, the one that ended it included.
+    logits: Vec<Vec<f32>>,
+}
+
+fn integers(json: &Value) -> Vec<u32> {
+    json.as_array().unwrap().iter().map(|v| v.as_u64().unwrap() as u32).collect()
+}
+
+impl Task {
+    fn of(fixture: &Fixture) -> Self {
+        let json = &fixture.json["generate"];
+        let indicators: Vec<i64> =
+            json["indicators"].as_array().unwrap().iter().map(|v| v.as_i64().unwrap()).collect();
+        let texts = (0..indicators.len())
+            .map(|i| ids(fixture.expected.i64(&format!("gen.prompt{i}"))).remove(0))
+            .collect();
+        Self {
+            pixels: fixture.expected.f32("gen.pixels").clone(),
+            pictures: pictures(&indicators),
+            texts,
+            prefix: fixture.prefix(),
+            bos: json["bos"].as_u64().unwrap() as u32,
+            steps: json["max_gen"].as_u64().unwrap() as usize,
+        }
+    }
+
+    fn see(&self, model: &AdemVl, device: &Device) -> VisualPrompt {
+        let features = model.encode(upload::<4>(&self.pixels, device), None);
+        model.see(features, &self.pictures)
+    }
+
+    /// One picture of the batch by itself.
+    fn see_one(&self, model: &AdemVl, row: usize, device: &Device) -> VisualPrompt {
+        if !self.pictures[row] {
+            return model.see_nothing(1);
+        }
+        let Array { shape, values } = self.pixels.row(row);
+        let pixels = Array { shape: [vec![1], shape].concat(), values };
+        model.see(model.encode(upload::<4>(&pixels, device), None), &[true])
+    }
+
+    fn run(
+        &self,
+        model: &AdemVl,
+        prompt: VisualPrompt,
+        texts: &[Vec<u32>],
+        eos: Option<u32>,
+    ) -> Vec<Row> {
+        let options = GenerationOptions {
+            bos: self.bos,
+            eos,
+            max_new_tokens: self.steps,
+            sampling: Sampling::Greedy,
+        };
+        let mut generation =
+            Generation::new(model, prompt, texts, &self.prefix, options).unwrap();
+        let mut rows = vec![Row::default(); texts.len()];
+        let mut ended = vec![false; texts.len()];
+        while !generation.is_done() {
+            let step = pollster::block_on(generation.step()).unwrap();
+            let logits = generation.last_logits();
+            let vocabulary = logits.len() / texts.len();
+            for (i, row) in rows.iter_mut().enumerate() {
+                if ended[i] {
+                    continue;
+                }
+                row.logits.push(logits[i * vocabulary..(i + 1) * vocabulary].to_vec());
+                match step.as_ref().and_then(|s| s.tokens[i]) {
+                    Some(token) => row.ids.push(token),
+                    None => ended[i] = true,
+                }
+            }
+        }
+        rows
+    }
+}
+
+/// Logits of every step of a row, against the golden ones.
+fn compare_logits(report: &mut Report, what: &str, row: &Row, want: &Array<f32>, tolerance: f64) {
+    for (step, logits) in row.logits.iter().enumerate() {
+        let what = format!("{what}, step {step}");
+        let d = difference(logits, &want.row(step).values);
+        report.number("logits", &what, d, 0.0, tolerance);
+    }
+}
+
+/// A left-padded batch with either ending token gives the golden ids, and so does each row alone.
+fn greedy(backend: &Backend) {
+    let (device, t) = (&backend.device, &backend.tolerances);
+    let mut report = Report::new("greedy ids", backend.name);
+    for fixture in Fixture::all() {
+        let (model, task) = (fixture.build(device), Task::of(&fixture));
+        let json = &fixture.json["generate"];
+        let lengths: Vec<usize> = task.texts.iter().map(Vec::len).collect();
+        assert!(lengths.iter().any(|l| *l != lengths[0]), "{}: no row is padded", fixture.name);
+        for (eos, want) in [("eos", "ids"), ("eos_alt", "ids_alt")] {
+            let what = format!("{} until {eos}", fixture.name);
+            let eos = json[eos].as_u64().map(|id| id as u32);
+            let want: Vec<Vec<u32>> = json[want].as_array().unwrap().iter().map(integers).collect();
+            let batch = task.run(&model, task.see(&model, device), &task.texts, eos);
+            for (i, row) in batch.iter().enumerate() {
+                let what = format!("{what}, row {i}");
+                let golden = fixture.expected.f32(&format!("gen.logits{i}"));
+                assert_eq!(row.ids, want[i], "{what}, in a batch");
+                compare_logits(&mut report, &what, row, golden, t.logits);
+
+                let prompt = task.see_one(&model, i, device);
+                let alone = task.run(&model, prompt, &task.texts[i..=i], eos).remove(0);
+                assert_eq!(alone.ids, want[i], "{what}, alone");
+                assert_eq!(alone.logits.len(), row.logits.len(), "{what}: steps");
+                for (a, b) in alone.logits.iter().zip(&row.logits) {
+                    let d = difference(a, b);
+                    report.number("alone to batch", &what, d, 0.0, t.logits);
+                }
+            }
+            report.case();
+        }
+    }
+    report.finish();
+}
+
+/// Logits of a cached step equal those of the whole text computed anew.
+fn cached_decode_equals_uncached(backend: &Backend) {
+    let (device, t) = (&backend.device, &backend.tolerances);
+    let mut report = Report::new("cached to uncached", backend.name);
+    for fixture in Fixture::all() {
+        let (model, task) = (fixture.build(device), Task::of(&fixture));
+        for i in 0..task.texts.len() {
+            let prompt = task.see_one(&model, i, device);
+            let row = task.run(&model, prompt.clone(), &task.texts[i..=i], None).remove(0);
+            let what = format!("{}, row {i}", fixture.name);
+            let whole = whole_text(&model, &task, &prompt, i, &row.ids);
+            let first = whole.shape[0] - row.ids.len();
+            for (step, cached) in row.logits.iter().enumerate() {
+                // The logits after the last prompt token stand one place before the first new one.
+                let uncached = whole.row(first + step - 1);
+                let d = difference(cached, &uncached.values);
+                report.number("logits", &what, d, 0.0, t.logits);
+            }
+            report.case();
+        }
+    }
+    report.finish();
+}
+
+/// Logits `[tokens, vocabulary]` of prompt and answer in one pass, the way a trainer runs them.
+fn whole_text(
+    model: &AdemVl,
+    task: &Task,
+    prompt: &VisualPrompt,
+    row: usize,
+    answer: &[u32],
+) -> Array<f32> {
+    let ids: Vec<u32> =
+        [&[task.bos], task.texts[row].as_slice(), answer].concat();
+    let mut labels = vec![None; ids.len()];
+    labels[ids.len() - 1] = answer.last().copied();
+    let rows = [TrainRow { ids, labels, picture: task.pictures[row] }];
+    let (hidden, _) = model.forward(prompt, &rows, &task.prefix, usize::MAX).unwrap();
+    download(model.llama.logits(hidden)).row(0)
+}
+
+crate::on_every_backend!(greedy, cached_decode_equals_uncached);
+
+/// The fixtures have rows without pictures, so that text-only rows are proven too.
+#[test]
+fn text_only_rows_are_covered() {
+    let rows: Vec<bool> = Fixture::all().iter().flat_map(|f| Task::of(f).pictures).collect();
+    assert!(rows.contains(&true) && rows.contains(&false));
+}

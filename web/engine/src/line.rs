@@ -1,0 +1,72 @@
+//! The worker's end of the line to the page.
+
+use crate::inbox::Inbox;
+use adem_protocol::{Ask, Tell, decode, encode};
+use js_sys::{Array, ArrayBuffer, Uint8Array};
+use std::{panic, rc::Rc};
+use wasm_bindgen::{JsCast, JsValue, closure::Closure};
+use web_sys::{DedicatedWorkerGlobalScope, MessageEvent, PromiseRejectionEvent};
+
+/// Puts what the page asks into `inbox`, and tells it should the engine fail. `false` outside a
+/// worker.
+pub(crate) fn open(inbox: Rc<Inbox>) -> bool {
+    let Some(scope) = scope() else {
+        return false;
+    };
+    panic::set_hook(Box::new(|panic| lost(&panic.to_string())));
+    let hear = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
+        match read(&event.data()) {
+            Ok((ask, picture)) => inbox.put(ask, picture),
+            Err(message) => lost(&message),
+        }
+    });
+    scope.set_onmessage(Some(hear.as_ref().unchecked_ref()));
+    // Where WebAssembly itself gives up, as it does out of memory, no panic is seen.
+    let fail = Closure::<dyn FnMut(PromiseRejectionEvent)>::new(|event: PromiseRejectionEvent| {
+        event.prevent_default();
+        lost(&words(&event.reason()));
+    });
+    let listened =
+        scope.add_event_listener_with_callback("unhandledrejection", fail.as_ref().unchecked_ref());
+    // For as long as the worker lives.
+    hear.forget();
+    fail.forget();
+    listened.is_ok()
+}
+
+/// Tells the page.
+pub(crate) fn tell(tell: &Tell) {
+    // Either fails only for values that cannot be sent, and a text can.
+    if let (Some(scope), Ok(text)) = (scope(), encode(tell)) {
+        let _ = scope.post_message(&JsValue::from_str(&text));
+    }
+}
+
+fn lost(message: &str) {
+    tell(&Tell::Unusable {
+        message: message.to_owned(),
+    });
+}
+
+fn scope() -> Option<DedicatedWorkerGlobalScope> {
+    js_sys::global().dyn_into().ok()
+}
+
+/// The message and the picture with it.
+fn read(data: &JsValue) -> Result<(Ask, Option<Vec<u8>>), String> {
+    let data: &Array = data.unchecked_ref();
+    let text = data.get(0).as_string().unwrap_or_default();
+    let ask = decode(&text).map_err(|malformed| malformed.to_string())?;
+    let picture = data
+        .get(1)
+        .dyn_into::<ArrayBuffer>()
+        .ok()
+        .map(|buffer| Uint8Array::new(&buffer).to_vec());
+    Ok((ask, picture))
+}
+
+fn words(reason: &JsValue) -> String {
+    reason
+        .dyn_ref::<js_sys::Error>()
+        .map_or_else(|| format!("{reason:?}"), |error| error.message().into())
+}

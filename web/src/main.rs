@@ -1,0 +1,23 @@
+//! The page: drop in a picture, read its caption.
+//!
+//! It holds no model. An engine in a worker does (see `adem-engine`); the page chooses it, hands
+//! it pictures and shows what it tells.
+
+mod adapter;
+mod client;
+mod picture;
+mod samples;
+mod state;
+mod text;
+mod view;
+
+use leptos::prelude::*;
+use state::State;
+
+fn main() {
+    mount_to_body(|| {
+        let state = State::new();
+        state.start();
+        view! { <view::Page state /> }
+    });
+}

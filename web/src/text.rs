@@ -1,0 +1,156 @@
+//! Every word the page says, in one place, ready to be translated.
+
+use adem_protocol::{Choice, EngineKind, ModelInfo, Reason, Timings};
+
+pub const NAME: &str = "ADEM-VL";
+pub const TAGLINE: &str = "Shows a small model a picture, and tells you what it saw.";
+pub const NO_WINDOW: &str = "The page has no window.";
+
+pub const DROP_TITLE: &str = "Drop a picture here";
+pub const DROP_HINT: &str = "or paste one, or click to choose a file";
+pub const DROP_NOW: &str = "Let go";
+pub const CHOOSE_ANOTHER: &str = "Choose another picture";
+pub const SAMPLES: &str = "Or try one of these";
+pub const NO_PREVIEW: &str = "Your browser cannot show this file.";
+
+pub const CAPTION: &str = "What it sees";
+pub const CAPTION_EMPTY: &str = "The caption will appear here.";
+pub const ASK: &str = "Ask about the picture";
+pub const ASK_BUTTON: &str = "Ask";
+pub const ASK_EXAMPLE: &str = "What colour is the circle?";
+pub const ASK_PICTURE_FIRST: &str = "Choose a picture first, then ask about it.";
+pub const STOP: &str = "Stop";
+pub const AGAIN: &str = "Try again";
+
+pub const WAITING: &str = "The model is still loading. Your picture is next.";
+pub const LOOKING: &str = "Looking at the picture…";
+pub const STOPPED: &str = "Stopped.";
+
+pub const STARTING: &str = "Starting the engine…";
+pub const LOADING_LABEL: &str = "Loading the model";
+pub const CHOOSING: &str = "Looking for a graphics adapter…";
+pub const PRIVATE: &str = "Everything runs on this device. Your pictures never leave it.";
+
+pub const TIME_LOAD: &str = "Model";
+pub const TIME_VISION: &str = "Picture";
+pub const TIME_PREFILL: &str = "Prompt";
+pub const TIME_RATE: &str = "Tokens per second";
+pub const TIME_MEMORY: &str = "Memory";
+
+/// The engine's name on its badge.
+pub fn engine(choice: &Choice) -> String {
+    match (choice.kind, &choice.adapter) {
+        (EngineKind::Cpu, _) => "CPU (WebAssembly)".into(),
+        (EngineKind::Gpu, Some(adapter)) if !adapter.name.is_empty() => {
+            format!("WebGPU · {}", adapter.name)
+        }
+        (EngineKind::Gpu, _) => "WebGPU".into(),
+    }
+}
+
+/// Why this engine runs.
+pub fn reason(choice: &Choice) -> String {
+    let adapter = choice
+        .adapter
+        .as_ref()
+        .map(|adapter| adapter.name.as_str())
+        .filter(|name| !name.is_empty())
+        .unwrap_or("the adapter");
+    match &choice.reason {
+        Reason::Forced => "Because the address asks for it.".into(),
+        Reason::Adapter => "Because this browser reaches your graphics adapter.".into(),
+        Reason::NoWebGpu => "Because this browser has no WebGPU.".into(),
+        Reason::NoAdapter => "Because WebGPU finds no graphics adapter here.".into(),
+        Reason::SoftwareAdapter => format!(
+            "Because {adapter} only imitates a graphics adapter, which is slower than the CPU."
+        ),
+        Reason::GpuFailed(message) => {
+            format!("Because the WebGPU engine did not work here: {message}")
+        }
+    }
+}
+
+/// How far the model's download is.
+pub fn loading(loaded: u64, total: u64) -> String {
+    if total == 0 {
+        return LOADING_LABEL.into();
+    }
+    format!(
+        "{LOADING_LABEL}: {} of {}",
+        megabytes(loaded),
+        megabytes(total)
+    )
+}
+
+/// The model that is loaded.
+pub fn model(model: &ModelInfo) -> String {
+    let parameters = model.parameters as f64 / 1e6;
+    let bytes = megabytes(model.bytes);
+    format!("{} · {parameters:.1} M parameters · {bytes}", model.name)
+}
+
+/// Why nothing can be asked.
+pub fn unusable(message: &str) -> String {
+    format!("The model cannot be used: {message}")
+}
+
+/// What the preview says to those who do not see it.
+pub fn preview(name: &str, caption: &str) -> String {
+    if caption.is_empty() {
+        format!("Your picture, {name}")
+    } else {
+        format!("Your picture, {name}: {caption}")
+    }
+}
+
+/// A file over the limit.
+pub fn too_large(name: &str, bytes: f64, limit: f64) -> String {
+    format!(
+        "{name} has {:.0} MB; a picture of at most {:.0} MB can be read. Save a smaller copy of it.",
+        bytes / 1e6,
+        limit / 1e6
+    )
+}
+
+/// A file that the browser cannot read.
+pub fn unreadable(name: &str, why: &str) -> String {
+    format!("{name} cannot be read ({why}). Was it moved? Choose it again.")
+}
+
+/// A sample that is not where it should be.
+pub fn not_fetched(address: &str, status: u16) -> String {
+    format!("{address} is not there (the server says {status}). Reload the page.")
+}
+
+/// Milliseconds, for reading.
+pub fn duration(ms: f64) -> String {
+    if ms < 1000.0 {
+        format!("{ms:.0} ms")
+    } else {
+        format!("{:.1} s", ms / 1000.0)
+    }
+}
+
+/// Label and value of each time that is known.
+pub fn timings(load_ms: Option<f64>, done: Option<Timings>) -> Vec<(&'static str, String)> {
+    let mut rows = Vec::new();
+    if let Some(load_ms) = load_ms {
+        rows.push((TIME_LOAD, duration(load_ms)));
+    }
+    if let Some(timings) = done {
+        rows.push((
+            TIME_VISION,
+            duration(timings.picture_ms + timings.vision_ms),
+        ));
+        rows.push((TIME_PREFILL, duration(timings.prefill_ms)));
+        if let Some(rate) = timings.tokens_per_second() {
+            rows.push((TIME_RATE, format!("{rate:.0}")));
+        }
+        rows.push((TIME_MEMORY, megabytes(timings.memory_bytes)));
+    }
+    rows
+}
+
+fn megabytes(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
+}

@@ -1,0 +1,73 @@
+//! Which engine runs, why, and how far its model is.
+
+use crate::{
+    state::{Model, State},
+    text,
+};
+use leptos::prelude::*;
+
+/// The engine's badge, and the model's progress below it.
+#[component]
+pub fn Badge(state: State) -> impl IntoView {
+    let kind = move || {
+        state
+            .choice
+            .with(|choice| choice.as_ref().map(|choice| choice.kind.word()))
+    };
+    let name = move || {
+        state.choice.with(|choice| match choice {
+            Some(choice) => text::engine(choice),
+            None => text::CHOOSING.into(),
+        })
+    };
+    let reason = move || {
+        state
+            .choice
+            .with(|choice| choice.as_ref().map(text::reason))
+    };
+    let word = move || {
+        state.model.with(|model| match model {
+            Model::Starting => "starting",
+            Model::Loading(..) => "loading",
+            Model::Ready { .. } => "ready",
+            Model::Unusable(_) => "unusable",
+        })
+    };
+    view! {
+        <section class="engine" id="engine" data-kind=kind data-model=word>
+            <p class="badge"><span class="dot" aria-hidden="true"></span>{name}</p>
+            <p class="reason" id="reason">{reason}</p>
+            <Loading state />
+        </section>
+    }
+}
+
+#[component]
+fn Loading(state: State) -> impl IntoView {
+    move || {
+        state.model.with(|model| match model {
+            Model::Starting => view! { <p class="model">{text::STARTING}</p> }.into_any(),
+            Model::Loading(loaded, total) => {
+                // Without a value the bar shows that something happens, not how much is left.
+                let (value, max) = if *total > 0 {
+                    (Some(loaded.to_string()), Some(total.to_string()))
+                } else {
+                    (None, None)
+                };
+                view! {
+                    <progress aria-label=text::LOADING_LABEL value=value max=max></progress>
+                    <p class="model">{text::loading(*loaded, *total)}</p>
+                }
+                .into_any()
+            }
+            Model::Ready { info, .. } => {
+                view! { <p class="model">{text::model(info)}</p> }.into_any()
+            }
+            Model::Unusable(message) => view! {
+                <p class="model" role="alert">{text::unusable(message)}</p>
+                <button type="button" on:click=move |_| state.retry()>{text::AGAIN}</button>
+            }
+            .into_any(),
+        })
+    }
+}
