@@ -22,17 +22,27 @@ pub fn root() -> PathBuf {
 pub fn entries(category: &str, wanted: impl Fn(&Path) -> bool) -> Vec<PathBuf> {
     let folder = root().join(category);
     let mut found: Vec<PathBuf> = match fs::read_dir(&folder) {
-        Ok(entries) => entries.map(|e| e.unwrap().path()).filter(|p| wanted(p)).collect(),
+        Ok(entries) => entries
+            .map(|e| e.unwrap().path())
+            .filter(|p| wanted(p))
+            .collect(),
         Err(error) => panic!("golden values: {}: {error}", folder.display()),
     };
     found.sort();
-    assert!(!found.is_empty(), "golden values: {} holds no fixture", folder.display());
+    assert!(
+        !found.is_empty(),
+        "golden values: {} holds no fixture",
+        folder.display()
+    );
     found
 }
 
 /// The last part of a path, for messages.
 pub fn name(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    path.file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
 }
 
 /// A JSON file.
@@ -88,10 +98,13 @@ impl Tensors {
 
     fn read(file: &Path) -> Self {
         let bytes = fs::read(file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
-        let parsed = SafeTensors::deserialize(&bytes)
-            .unwrap_or_else(|e| panic!("{}: {e}", file.display()));
-        let mut tensors =
-            Self { file: file.to_owned(), floats: BTreeMap::new(), ints: BTreeMap::new() };
+        let parsed =
+            SafeTensors::deserialize(&bytes).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+        let mut tensors = Self {
+            file: file.to_owned(),
+            floats: BTreeMap::new(),
+            ints: BTreeMap::new(),
+        };
         for (name, view) in parsed.tensors() {
             let shape = view.shape().to_vec();
             match view.dtype() {
@@ -147,7 +160,8 @@ impl Tensors {
     /// # Panics
     /// When there is none.
     pub fn f32(&self, name: &str) -> &Array<f32> {
-        self.find(name).unwrap_or_else(|| panic!("{}: no `{name}`", self.file.display()))
+        self.find(name)
+            .unwrap_or_else(|| panic!("{}: no `{name}`", self.file.display()))
     }
 
     /// The integer tensor `name`.
@@ -155,10 +169,15 @@ impl Tensors {
     /// # Panics
     /// When there is none.
     pub fn i64(&self, name: &str) -> &Array<i64> {
-        self.ints.get(name).unwrap_or_else(|| panic!("{}: no `{name}`", self.file.display()))
+        self.ints
+            .get(name)
+            .unwrap_or_else(|| panic!("{}: no `{name}`", self.file.display()))
     }
 }
 
 fn numbers<T, const N: usize>(bytes: &[u8], number: fn([u8; N]) -> T) -> Vec<T> {
-    bytes.chunks_exact(N).map(|c| number(c.try_into().unwrap())).collect()
+    bytes
+        .chunks_exact(N)
+        .map(|c| number(c.try_into().unwrap()))
+        .collect()
 }

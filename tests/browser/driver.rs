@@ -143,14 +143,14 @@ impl Browser {
         }
     }
 
-    /// Errors and warnings since the last call.
+    /// Errors since the last call. Warnings are the browser's own, as of a missing adapter.
     pub fn console(&self) -> Vec<String> {
         let entries = self.send("/se/log", &json!({"type": "browser"}));
         let entries = entries.as_array().cloned().unwrap_or_default();
         entries
             .iter()
-            .filter(|entry| matches!(entry["level"].as_str(), Some("SEVERE" | "WARNING")))
-            .map(|entry| format!("{}: {}", entry["level"], entry["message"]))
+            .filter(|entry| entry["level"] == "SEVERE")
+            .map(|entry| entry["message"].to_string())
             .collect()
     }
 

@@ -54,7 +54,7 @@ fn pictures() -> Vec<PathBuf> {
     let mut pictures: Vec<PathBuf> = fs::read_dir(root().join("web/samples"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "png"))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "jpg"))
         .collect();
     pictures.sort();
     pictures.truncate(3);
@@ -131,7 +131,7 @@ fn page_equals_native(webgpu: bool, address: &str, kind: &str) {
             picture.display()
         );
 
-        let question = "what color is the circle?";
+        let question = "what colour is the background?";
         let expected = text(&captioner, Request::question(bytes, question));
         assert_eq!(
             ask(&browser, question),

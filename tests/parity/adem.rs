@@ -24,19 +24,37 @@ fn forward(backend: &Backend) {
         let prompt = model.see(features, &batch.pictures());
         // U is V + emb2, whatever the picture.
         let visual = prompt.memory.values() - model.adapter_emb2.val();
-        report.absolute("visual tokens", name, &download(visual), want.f32("vis"), t.logits);
+        report.absolute(
+            "visual tokens",
+            name,
+            &download(visual),
+            want.f32("vis"),
+            t.logits,
+        );
         let tokens = download(prompt.tokens.clone().unwrap());
-        report.absolute("tokens in the text", name, &tokens, want.f32("tok"), t.logits);
+        report.absolute(
+            "tokens in the text",
+            name,
+            &tokens,
+            want.f32("tok"),
+            t.logits,
+        );
 
-        let (hidden, labels) =
-            model.forward(&prompt, &batch.rows, &batch.prefix, batch.max_tokens).unwrap();
-        let golden: Vec<_> = ids(want.i64("labels")).iter().map(|row| learned(row)).collect();
+        let (hidden, labels) = model
+            .forward(&prompt, &batch.rows, &batch.prefix, batch.max_tokens)
+            .unwrap();
+        let golden: Vec<_> = ids(want.i64("labels"))
+            .iter()
+            .map(|row| learned(row))
+            .collect();
         assert_eq!(labels, golden, "{name}: labels");
         let logits = download(model.llama.logits(hidden));
         report.absolute("logits", name, &logits, want.f32("logits"), t.logits);
 
         let loss = |rows: &[TrainRow]| {
-            let loss = model.loss(&prompt, rows, &batch.prefix, batch.max_tokens).unwrap();
+            let loss = model
+                .loss(&prompt, rows, &batch.prefix, batch.max_tokens)
+                .unwrap();
             f64::from(download(loss).values[0])
         };
         let golden = f64::from(want.f32("loss").values[0]);
@@ -44,7 +62,12 @@ fn forward(backend: &Backend) {
 
         // Rows need not be padded to one length: what follows a row's last label changes nothing.
         let trimmed: Vec<TrainRow> = batch.rows.iter().map(without_padding).collect();
-        assert!(trimmed.iter().zip(&batch.rows).any(|(a, b)| a.ids.len() < b.ids.len()));
+        assert!(
+            trimmed
+                .iter()
+                .zip(&batch.rows)
+                .any(|(a, b)| a.ids.len() < b.ids.len())
+        );
         report.number("loss", name, loss(&trimmed), golden, t.loss);
         report.case();
     }
@@ -80,7 +103,10 @@ fn pictures_are_independent(backend: &Backend) {
 
 fn single(pixels: &Array<f32>, row: usize) -> Array<f32> {
     let Array { shape, values } = pixels.row(row);
-    Array { shape: [vec![1], shape].concat(), values }
+    Array {
+        shape: [vec![1], shape].concat(),
+        values,
+    }
 }
 
 crate::on_every_backend!(forward, pictures_are_independent);
@@ -95,8 +121,9 @@ fn an_absent_picture_counts_for_nothing() {
         batch.rows.iter_mut().for_each(|row| row.picture = false);
         let unseen = model.see_nothing(batch.rows.len());
         let logits = |prompt| {
-            let (hidden, _) =
-                model.forward(prompt, &batch.rows, &batch.prefix, batch.max_tokens).unwrap();
+            let (hidden, _) = model
+                .forward(prompt, &batch.rows, &batch.prefix, batch.max_tokens)
+                .unwrap();
             download(model.llama.logits(hidden))
         };
         let (seen, unseen) = (logits(&batch.see(&model, &device)), logits(&unseen));

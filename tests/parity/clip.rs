@@ -34,11 +34,17 @@ fn encoder(
             ln_eps: json["layer_norm_eps"].as_f64().unwrap(),
             run_layers: -1,
         },
-        adem: AdemConfig { clip_adapter_dim: 0, ..AdemConfig::default() },
+        adem: AdemConfig {
+            clip_adapter_dim: 0,
+            ..AdemConfig::default()
+        },
         ..ModelConfig::default()
     };
     let tensors = Tensors::open(&folder.join(file));
-    let mut source = Named { tensors: &tensors, stored };
+    let mut source = Named {
+        tensors: &tensors,
+        stored,
+    };
     let builder = &mut Builder::new(&mut source, device);
     ClipVision::new(builder, PREFIX.trim_end_matches('.'), &config).unwrap()
 }
@@ -91,7 +97,13 @@ fn compare(test: &str, file: &str, stored: fn(&str) -> Stored, backend: &Backend
         assert_eq!(want.shape[0], states.len(), "{what}: states");
         for (i, state) in states.into_iter().enumerate() {
             let what = format!("{what}, state {i}");
-            report.absolute("hidden states", &what, &download(state), &want.row(i), tolerance);
+            report.absolute(
+                "hidden states",
+                &what,
+                &download(state),
+                &want.row(i),
+                tolerance,
+            );
         }
         let features = download(clip.forward(pixels, None));
         let want = expected.f32("penultimate_post_ln");
@@ -102,11 +114,21 @@ fn compare(test: &str, file: &str, stored: fn(&str) -> Stored, backend: &Backend
 }
 
 fn hugging_face_layout(backend: &Backend) {
-    compare("clip, Hugging Face layout", "model.safetensors", hf_stored, backend);
+    compare(
+        "clip, Hugging Face layout",
+        "model.safetensors",
+        hf_stored,
+        backend,
+    );
 }
 
 fn openai_layout(backend: &Backend) {
-    compare("clip, OpenAI layout", "openai.safetensors", openai_stored, backend);
+    compare(
+        "clip, OpenAI layout",
+        "openai.safetensors",
+        openai_stored,
+        backend,
+    );
 }
 
 crate::on_every_backend!(hugging_face_layout, openai_layout);

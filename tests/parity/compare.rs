@@ -18,13 +18,20 @@ pub fn upload_ids(ids: &[Vec<u32>], device: &Device) -> Tensor<2, Int> {
 /// A golden tensor of token ids, row by row.
 pub fn ids(array: &Array<i64>) -> Vec<Vec<u32>> {
     let width = *array.shape.last().unwrap();
-    array.values.chunks(width).map(|row| row.iter().map(|id| *id as u32).collect()).collect()
+    array
+        .values
+        .chunks(width)
+        .map(|row| row.iter().map(|id| *id as u32).collect())
+        .collect()
 }
 
 /// Reads a tensor back.
 pub fn download<const D: usize>(tensor: Tensor<D>) -> Array<f32> {
     let data = tensor.into_data().convert_dtype(DType::F32);
-    Array { shape: data.shape().to_vec(), values: data.try_to_vec().unwrap() }
+    Array {
+        shape: data.shape().to_vec(),
+        values: data.try_to_vec().unwrap(),
+    }
 }
 
 /// Largest absolute difference; NaN counts as infinite.
@@ -32,7 +39,11 @@ pub fn difference(got: &[f32], want: &[f32]) -> f64 {
     assert_eq!(got.len(), want.len());
     got.iter().zip(want).fold(0.0, |worst, (g, w)| {
         let d = (f64::from(*g) - f64::from(*w)).abs();
-        if d.is_nan() { f64::INFINITY } else { worst.max(d) }
+        if d.is_nan() {
+            f64::INFINITY
+        } else {
+            worst.max(d)
+        }
     })
 }
 
@@ -46,7 +57,11 @@ pub struct Report {
 
 impl Report {
     pub fn new(test: &str, backend: &str) -> Self {
-        Self { title: format!("{test} on {backend}"), cases: 0, worst: Vec::new() }
+        Self {
+            title: format!("{test} on {backend}"),
+            cases: 0,
+            worst: Vec::new(),
+        }
     }
 
     /// Counts one case.
@@ -82,7 +97,10 @@ impl Report {
         tolerance: f64,
     ) {
         assert_eq!(got.shape, want.shape, "{}: {what}: shape", self.title);
-        let size = want.values.iter().fold(0.0, |m: f64, v| m.max(f64::from(v.abs())));
+        let size = want
+            .values
+            .iter()
+            .fold(0.0, |m: f64, v| m.max(f64::from(v.abs())));
         // An all-zero tensor must come out as zeros, up to denormal rounding.
         let d = difference(&got.values, &want.values) / size.max(1e-30);
         self.check(kind, what, d, tolerance);
@@ -91,7 +109,12 @@ impl Report {
     /// A number must be within `tolerance` of another.
     pub fn number(&mut self, kind: &'static str, what: &str, got: f64, want: f64, tolerance: f64) {
         let d = (got - want).abs();
-        self.check(kind, what, if d.is_nan() { f64::INFINITY } else { d }, tolerance);
+        self.check(
+            kind,
+            what,
+            if d.is_nan() { f64::INFINITY } else { d },
+            tolerance,
+        );
     }
 
     fn check(&mut self, kind: &'static str, what: &str, difference: f64, tolerance: f64) {
@@ -109,7 +132,16 @@ impl Report {
     /// Says how many cases ran and how close they came; none is a failure.
     pub fn finish(self) {
         assert!(self.cases > 0, "{}: no case was run", self.title);
-        let worst: Vec<String> = self.worst.iter().map(|(k, d)| format!("{k} {d:.1e}")).collect();
-        println!("{}: {} cases; largest differences: {}", self.title, self.cases, worst.join(", "));
+        let worst: Vec<String> = self
+            .worst
+            .iter()
+            .map(|(k, d)| format!("{k} {d:.1e}"))
+            .collect();
+        println!(
+            "{}: {} cases; largest differences: {}",
+            self.title,
+            self.cases,
+            worst.join(", ")
+        );
     }
 }

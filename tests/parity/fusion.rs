@@ -36,7 +36,10 @@ fn forward_and_backward(backend: &Backend) {
         let leaf = |part: &str| upload::<3>(golden(part), &device).require_grad();
         let (x, v_raw, emb1, emb2) = (leaf("x"), leaf("v_raw"), leaf("emb1"), leaf("emb2"));
         let indicator = &tensors.i64(&format!("{name}.ind")).values;
-        let scale: Vec<f32> = indicator.iter().map(|i| *i as f32 * config.beta as f32).collect();
+        let scale: Vec<f32> = indicator
+            .iter()
+            .map(|i| *i as f32 * config.beta as f32)
+            .collect();
         let batch = scale.len();
         let scale = Tensor::<3>::from_data(TensorData::new(scale, [batch, 1, 1]), &device);
 
@@ -44,12 +47,21 @@ fn forward_and_backward(backend: &Backend) {
         let kept = memory.kept_scores(x.clone(), &config);
         let out = memory.attend(x.clone(), &config);
         report.absolute("scores", name, &download(kept), golden("kept"), t.logits);
-        report.absolute("output", name, &download(out.clone()), golden("out"), t.logits);
+        report.absolute(
+            "output",
+            name,
+            &download(out.clone()),
+            golden("out"),
+            t.logits,
+        );
 
         let gradients = (out * upload::<3>(golden("g"), &device)).sum().backward();
-        for (leaf, part) in
-            [(x, "dx"), (v_raw, "dv_raw"), (emb1, "demb1"), (emb2, "demb2")]
-        {
+        for (leaf, part) in [
+            (x, "dx"),
+            (v_raw, "dv_raw"),
+            (emb1, "demb1"),
+            (emb2, "demb2"),
+        ] {
             let got = download(leaf.grad(&gradients).unwrap());
             let what = format!("{name}.{part}");
             report.relative("gradients", &what, &got, golden(part), t.gradients);
@@ -76,7 +88,11 @@ fn drop_indices() {
             true => index.as_u64().map(|i| i as usize),
             false => None,
         };
-        assert_eq!(drop_index(ratio, tokens), want, "ratio {ratio}, {tokens} tokens");
+        assert_eq!(
+            drop_index(ratio, tokens),
+            want,
+            "ratio {ratio}, {tokens} tokens"
+        );
         checked += 1;
     }
     assert!(checked > 0);

@@ -1,8 +1,6 @@
 //! Whole models: greedy text through [`Generation`], in a batch, alone and without a cache.
 
-use adem_model::{
-    AdemVl, Generation, GenerationOptions, Prefix, Sampling, TrainRow, VisualPrompt,
-};
+use adem_model::{AdemVl, Generation, GenerationOptions, Prefix, Sampling, TrainRow, VisualPrompt};
 use adem_tests::golden::Array;
 use burn::tensor::Device;
 use serde_json::Value;
@@ -30,14 +28,22 @@ struct Row {
 }
 
 fn integers(json: &Value) -> Vec<u32> {
-    json.as_array().unwrap().iter().map(|v| v.as_u64().unwrap() as u32).collect()
+    json.as_array()
+        .unwrap()
+        .iter()
+        .map(|v| v.as_u64().unwrap() as u32)
+        .collect()
 }
 
 impl Task {
     fn of(fixture: &Fixture) -> Self {
         let json = &fixture.json["generate"];
-        let indicators: Vec<i64> =
-            json["indicators"].as_array().unwrap().iter().map(|v| v.as_i64().unwrap()).collect();
+        let indicators: Vec<i64> = json["indicators"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|v| v.as_i64().unwrap())
+            .collect();
         let texts = (0..indicators.len())
             .map(|i| ids(fixture.expected.i64(&format!("gen.prompt{i}"))).remove(0))
             .collect();
@@ -62,7 +68,10 @@ impl Task {
             return model.see_nothing(1);
         }
         let Array { shape, values } = self.pixels.row(row);
-        let pixels = Array { shape: [vec![1], shape].concat(), values };
+        let pixels = Array {
+            shape: [vec![1], shape].concat(),
+            values,
+        };
         model.see(model.encode(upload::<4>(&pixels, device), None), &[true])
     }
 
@@ -79,8 +88,7 @@ impl Task {
             max_new_tokens: self.steps,
             sampling: Sampling::Greedy,
         };
-        let mut generation =
-            Generation::new(model, prompt, texts, &self.prefix, options).unwrap();
+        let mut generation = Generation::new(model, prompt, texts, &self.prefix, options).unwrap();
         let mut rows = vec![Row::default(); texts.len()];
         let mut ended = vec![false; texts.len()];
         while !generation.is_done() {
@@ -91,7 +99,8 @@ impl Task {
                 if ended[i] {
                     continue;
                 }
-                row.logits.push(logits[i * vocabulary..(i + 1) * vocabulary].to_vec());
+                row.logits
+                    .push(logits[i * vocabulary..(i + 1) * vocabulary].to_vec());
                 match step.as_ref().and_then(|s| s.tokens[i]) {
                     Some(token) => row.ids.push(token),
                     None => ended[i] = true,
@@ -119,11 +128,20 @@ fn greedy(backend: &Backend) {
         let (model, task) = (fixture.build(device), Task::of(&fixture));
         let json = &fixture.json["generate"];
         let lengths: Vec<usize> = task.texts.iter().map(Vec::len).collect();
-        assert!(lengths.iter().any(|l| *l != lengths[0]), "{}: no row is padded", fixture.name);
+        assert!(
+            lengths.iter().any(|l| *l != lengths[0]),
+            "{}: no row is padded",
+            fixture.name
+        );
         for (eos, want) in [("eos", "ids"), ("eos_alt", "ids_alt")] {
             let what = format!("{} until {eos}", fixture.name);
             let eos = json[eos].as_u64().map(|id| id as u32);
-            let want: Vec<Vec<u32>> = json[want].as_array().unwrap().iter().map(integers).collect();
+            let want: Vec<Vec<u32>> = json[want]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(integers)
+                .collect();
             let batch = task.run(&model, task.see(&model, device), &task.texts, eos);
             for (i, row) in batch.iter().enumerate() {
                 let what = format!("{what}, row {i}");
@@ -154,7 +172,9 @@ fn cached_decode_equals_uncached(backend: &Backend) {
         let (model, task) = (fixture.build(device), Task::of(&fixture));
         for i in 0..task.texts.len() {
             let prompt = task.see_one(&model, i, device);
-            let row = task.run(&model, prompt.clone(), &task.texts[i..=i], None).remove(0);
+            let row = task
+                .run(&model, prompt.clone(), &task.texts[i..=i], None)
+                .remove(0);
             let what = format!("{}, row {i}", fixture.name);
             let whole = whole_text(&model, &task, &prompt, i, &row.ids);
             let first = whole.shape[0] - row.ids.len();
@@ -178,12 +198,17 @@ fn whole_text(
     row: usize,
     answer: &[u32],
 ) -> Array<f32> {
-    let ids: Vec<u32> =
-        [&[task.bos], task.texts[row].as_slice(), answer].concat();
+    let ids: Vec<u32> = [&[task.bos], task.texts[row].as_slice(), answer].concat();
     let mut labels = vec![None; ids.len()];
     labels[ids.len() - 1] = answer.last().copied();
-    let rows = [TrainRow { ids, labels, picture: task.pictures[row] }];
-    let (hidden, _) = model.forward(prompt, &rows, &task.prefix, usize::MAX).unwrap();
+    let rows = [TrainRow {
+        ids,
+        labels,
+        picture: task.pictures[row],
+    }];
+    let (hidden, _) = model
+        .forward(prompt, &rows, &task.prefix, usize::MAX)
+        .unwrap();
     download(model.llama.logits(hidden)).row(0)
 }
 
@@ -192,6 +217,9 @@ crate::on_every_backend!(greedy, cached_decode_equals_uncached);
 /// The fixtures have rows without pictures, so that text-only rows are proven too.
 #[test]
 fn text_only_rows_are_covered() {
-    let rows: Vec<bool> = Fixture::all().iter().flat_map(|f| Task::of(f).pictures).collect();
+    let rows: Vec<bool> = Fixture::all()
+        .iter()
+        .flat_map(|f| Task::of(f).pictures)
+        .collect();
     assert!(rows.contains(&true) && rows.contains(&false));
 }

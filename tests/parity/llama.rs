@@ -33,7 +33,10 @@ fn hugging_face(folder: &Path, device: &Device) -> Llama {
         max_seq_len: size("max_position_embeddings"),
     };
     let tensors = Tensors::open(&folder.join("model.safetensors"));
-    let mut source = Named { tensors: &tensors, stored: |name| Stored::Whole(hf_name(name)) };
+    let mut source = Named {
+        tensors: &tensors,
+        stored: |name| Stored::Whole(hf_name(name)),
+    };
     Llama::new(&mut Builder::new(&mut source, device), &config).unwrap()
 }
 
@@ -85,7 +88,10 @@ fn meta(folder: &Path, device: &Device) -> Llama {
         tie_embeddings: tensors.find("output.weight").is_none(),
         ..LlamaConfig::default()
     };
-    let mut source = Named { tensors: &tensors, stored: |name| Stored::Whole(name.into()) };
+    let mut source = Named {
+        tensors: &tensors,
+        stored: |name| Stored::Whole(name.into()),
+    };
     Llama::new(&mut Builder::new(&mut source, device), &config).unwrap()
 }
 
@@ -121,7 +127,10 @@ pub fn greedy(
 
 /// Numbers at the end of a tensor's name: `chunk_logits_17_30` has 17 and 30.
 fn numbers_after<'a>(name: &'a str, prefix: &str) -> Option<Vec<usize>> {
-    name.strip_prefix(prefix)?.split('_').map(|n| n.parse().ok()).collect()
+    name.strip_prefix(prefix)?
+        .split('_')
+        .map(|n| n.parse().ok())
+        .collect()
 }
 
 fn slice(rows: &[Vec<u32>], from: usize, to: usize) -> Vec<Vec<u32>> {
@@ -145,7 +154,13 @@ fn compare(llama: &Llama, what: &str, expected: &Tensors, backend: &Backend, rep
     assert_eq!(want.shape[0], states.len(), "{what}: states");
     for (i, state) in states.into_iter().enumerate() {
         let what = format!("{what}, state {i}");
-        report.absolute("hidden states", &what, &download(state), &want.row(i), t.logits);
+        report.absolute(
+            "hidden states",
+            &what,
+            &download(state),
+            &want.row(i),
+            t.logits,
+        );
     }
 
     let full = download(llama.logits(llama.hidden(embeddings, None, &positions, None)));
@@ -156,15 +171,28 @@ fn compare(llama: &Llama, what: &str, expected: &Tensors, backend: &Backend, rep
         .map(|i| continued(llama, &slice(&ids_, i, i + 1), &mut cache, device))
         .collect();
     let cached = download(Tensor::cat(steps, 1));
-    report.absolute("decoded logits", what, &cached, expected.f32("decode_logits"), t.logits);
+    report.absolute(
+        "decoded logits",
+        what,
+        &cached,
+        expected.f32("decode_logits"),
+        t.logits,
+    );
     report.absolute("cached to uncached", what, &cached, &full, t.logits);
 
     let mut chunks = 0;
     for name in expected.float_names() {
-        let Some(ends) = numbers_after(name, "chunk_logits_") else { continue };
+        let Some(ends) = numbers_after(name, "chunk_logits_") else {
+            continue;
+        };
         let mut cache = empty();
         continued(llama, &slice(&ids_, 0, ends[0]), &mut cache, device);
-        let got = download(continued(llama, &slice(&ids_, ends[0], ends[1]), &mut cache, device));
+        let got = download(continued(
+            llama,
+            &slice(&ids_, ends[0], ends[1]),
+            &mut cache,
+            device,
+        ));
         report.absolute("chunked logits", what, &got, expected.f32(name), t.logits);
         chunks += 1;
     }
@@ -172,7 +200,9 @@ fn compare(llama: &Llama, what: &str, expected: &Tensors, backend: &Backend, rep
 
     let mut texts = 0;
     for name in expected.int_names() {
-        let Some(start) = numbers_after(name, "greedy_from_first") else { continue };
+        let Some(start) = numbers_after(name, "greedy_from_first") else {
+            continue;
+        };
         let want = &ids(expected.i64(name))[0];
         let mut got = Vec::new();
         greedy(llama, &ids_[0][..start[0]], want.len(), device, |token| {
@@ -194,16 +224,30 @@ fn hugging_face_layout(backend: &Backend) {
     let mut report = Report::new("llama, Hugging Face layout", backend.name);
     for folder in golden::entries("llama", |p| p.join("model.safetensors").exists()) {
         let llama = hugging_face(&folder, &backend.device);
-        compare(&llama, &golden::name(&folder), &expected(&folder), backend, &mut report);
+        compare(
+            &llama,
+            &golden::name(&folder),
+            &expected(&folder),
+            backend,
+            &mut report,
+        );
     }
     report.finish();
 }
 
 fn meta_layout(backend: &Backend) {
     let mut report = Report::new("llama, Meta layout", backend.name);
-    for folder in golden::entries("llama", |p| p.join("meta/consolidated.safetensors").exists()) {
+    for folder in golden::entries("llama", |p| {
+        p.join("meta/consolidated.safetensors").exists()
+    }) {
         let llama = meta(&folder.join("meta"), &backend.device);
-        compare(&llama, &golden::name(&folder), &expected(&folder), backend, &mut report);
+        compare(
+            &llama,
+            &golden::name(&folder),
+            &expected(&folder),
+            backend,
+            &mut report,
+        );
     }
     report.finish();
 }
@@ -218,13 +262,24 @@ fn rows_are_independent() {
     let llama = hugging_face(&folder, &device);
     let rows = ids(expected(&folder).i64("ids"));
     let logits = |rows: &[Vec<u32>]| {
-        download(continued(&llama, rows, &mut KvCache::new(llama.layers.len()), &device))
+        download(continued(
+            &llama,
+            rows,
+            &mut KvCache::new(llama.layers.len()),
+            &device,
+        ))
     };
     let together = logits(&rows);
     let mut report = Report::new("llama, rows alone", "cpu");
     for (i, row) in rows.iter().enumerate() {
         let alone: Array<f32> = logits(std::slice::from_ref(row)).row(0);
-        report.absolute("logits", &format!("row {i}"), &alone, &together.row(i), 2e-5);
+        report.absolute(
+            "logits",
+            &format!("row {i}"),
+            &alone,
+            &together.row(i),
+            2e-5,
+        );
         report.case();
     }
     report.finish();

@@ -22,13 +22,18 @@ impl<F: Fn(&str) -> Stored> TensorSource for Named<'_, F> {
     fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<TensorData, SourceError> {
         let array = match (self.stored)(name) {
             Stored::Whole(stored) => self.tensors.find(&stored).cloned(),
-            Stored::Stacked(parts) => {
-                parts.iter().map(|p| self.tensors.find(p).cloned()).collect::<Option<_>>().map(stack)
-            }
+            Stored::Stacked(parts) => parts
+                .iter()
+                .map(|p| self.tensors.find(p).cloned())
+                .collect::<Option<_>>()
+                .map(stack),
         };
         match array {
             Some(array) => checked(name, shape, array),
-            None => Err(SourceError::Missing { name: name.into(), origin: "the fixture".into() }),
+            None => Err(SourceError::Missing {
+                name: name.into(),
+                origin: "the fixture".into(),
+            }),
         }
     }
 }
@@ -49,5 +54,8 @@ pub fn checked(name: &str, shape: &[usize], array: Array<f32>) -> Result<TensorD
 pub fn stack(parts: Vec<Array<f32>>) -> Array<f32> {
     let mut shape = parts[0].shape.clone();
     shape[0] = parts.iter().map(|p| p.shape[0]).sum();
-    Array { shape, values: parts.into_iter().flat_map(|p| p.values).collect() }
+    Array {
+        shape,
+        values: parts.into_iter().flat_map(|p| p.values).collect(),
+    }
 }

@@ -43,8 +43,13 @@ impl Reader<'_> {
     fn array(&mut self, shape: &[usize]) -> Array<f32> {
         let n: usize = shape.iter().product();
         let values = self.bytes(4 * n).chunks_exact(4);
-        let values = values.map(|c| f32::from_le_bytes(c.try_into().unwrap())).collect();
-        Array { shape: shape.to_vec(), values }
+        let values = values
+            .map(|c| f32::from_le_bytes(c.try_into().unwrap()))
+            .collect();
+        Array {
+            shape: shape.to_vec(),
+            values,
+        }
     }
 }
 
@@ -76,7 +81,12 @@ impl Checkpoint {
             tie_embeddings: vocabulary > 0,
             max_seq_len: size(context),
         };
-        let (l, d, h, v) = (config.n_layers, config.dim, config.ffn_hidden, config.vocab_size);
+        let (l, d, h, v) = (
+            config.n_layers,
+            config.dim,
+            config.ffn_hidden,
+            config.vocab_size,
+        );
         let kv = config.kv_heads() * config.head_dim();
         let tables = config.max_seq_len * config.head_dim() / 2;
         let shapes: [(&str, Vec<usize>); 14] = [
@@ -93,9 +103,19 @@ impl Checkpoint {
             ("norm", vec![d]),
             ("cosines", vec![tables]),
             ("sines", vec![tables]),
-            ("output", if config.tie_embeddings { vec![0] } else { vec![v, d] }),
+            (
+                "output",
+                if config.tie_embeddings {
+                    vec![0]
+                } else {
+                    vec![v, d]
+                },
+            ),
         ];
-        let tensors = shapes.into_iter().map(|(n, shape)| (n, r.array(&shape))).collect();
+        let tensors = shapes
+            .into_iter()
+            .map(|(n, shape)| (n, r.array(&shape)))
+            .collect();
         assert!(r.0.is_empty(), "{} bytes left over", r.0.len());
         Self { config, tensors }
     }
@@ -104,12 +124,19 @@ impl Checkpoint {
 impl TensorSource for Checkpoint {
     fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<TensorData, SourceError> {
         let path = name.strip_suffix(".weight").unwrap();
-        let (layer, part) = match path.strip_prefix("layers.").map(|p| p.split_once('.').unwrap()) {
+        let (layer, part) = match path
+            .strip_prefix("layers.")
+            .map(|p| p.split_once('.').unwrap())
+        {
             Some((layer, part)) => (Some(layer.parse().unwrap()), part),
             None => (None, path),
         };
         let (_, array) = self.tensors.iter().find(|(n, _)| *n == part).unwrap();
-        checked(name, shape, layer.map_or_else(|| array.clone(), |l| array.row(l)))
+        checked(
+            name,
+            shape,
+            layer.map_or_else(|| array.clone(), |l| array.row(l)),
+        )
     }
 }
 
@@ -135,14 +162,20 @@ fn text_of(piece: &[u8], first: bool) -> &[u8] {
 }
 
 fn byte_token(piece: &[u8]) -> Option<u8> {
-    let hex = std::str::from_utf8(piece).ok()?.strip_prefix("<0x")?.strip_suffix('>')?;
+    let hex = std::str::from_utf8(piece)
+        .ok()?
+        .strip_prefix("<0x")?
+        .strip_suffix('>')?;
     u8::from_str_radix(hex, 16).ok()
 }
 
 fn the_story_is_told_to_the_letter(backend: &Backend) {
     let folder = folder();
     let Ok(checkpoint) = std::fs::read(folder.join("stories260K.bin")) else {
-        eprintln!("\n*** SKIPPED: no stories260K.bin in {} (ADEM_DATA) ***\n", folder.display());
+        eprintln!(
+            "\n*** SKIPPED: no stories260K.bin in {} (ADEM_DATA) ***\n",
+            folder.display()
+        );
         return;
     };
     let mut checkpoint = Checkpoint::read(&checkpoint);
@@ -168,8 +201,16 @@ fn the_story_is_told_to_the_letter(backend: &Backend) {
     let golden = std::fs::read_to_string(folder.join("golden_greedy_256.txt")).unwrap();
     // The reference program ends its output with a line break.
     let golden = golden.strip_suffix('\n').unwrap_or(&golden);
-    assert_eq!(String::from_utf8(text).unwrap(), golden, "on {}", backend.name);
-    println!("stories260K on {}: {tokens} tokens, equal to the letter", backend.name);
+    assert_eq!(
+        String::from_utf8(text).unwrap(),
+        golden,
+        "on {}",
+        backend.name
+    );
+    println!(
+        "stories260K on {}: {tokens} tokens, equal to the letter",
+        backend.name
+    );
 }
 
 crate::on_every_backend!(the_story_is_told_to_the_letter);

@@ -35,13 +35,19 @@ impl Scales<'_> {
                     let first: usize = of_base[..at].iter().sum();
                     let width = all.shape[1];
                     let values = all.values[first * width..(first + scale) * width].to_vec();
-                    Array { shape: vec![*scale, width], values }
+                    Array {
+                        shape: vec![*scale, width],
+                        values,
+                    }
                 }
                 None => self.extra.f32(&name.replace("adapter_", "extra.")).row(0),
             }
         });
         let Array { shape, values } = stack(rows.collect());
-        Array { shape: [vec![1], shape].concat(), values }
+        Array {
+            shape: [vec![1], shape].concat(),
+            values,
+        }
     }
 }
 
@@ -81,8 +87,15 @@ fn every_switch(backend: &Backend) {
             let name = variant["variant"].as_str().unwrap();
             let what = format!("{name} {}", variant["switches"]);
             let adem = switched(&base.config, variant);
-            let config = ModelConfig { adem: adem.clone(), ..base.config.clone() };
-            let mut source = Scales { base: &base, extra: &expected, scales: &adem.down_sample };
+            let config = ModelConfig {
+                adem: adem.clone(),
+                ..base.config.clone()
+            };
+            let mut source = Scales {
+                base: &base,
+                extra: &expected,
+                scales: &adem.down_sample,
+            };
             let model = AdemVl::new(&config, &mut source, device).unwrap();
 
             let mut batch = base.batch();
@@ -93,8 +106,9 @@ fn every_switch(backend: &Backend) {
                 row.labels.resize(batch.max_tokens, None);
             }
             let prompt = batch.see(&model, device);
-            let (hidden, _) =
-                model.forward(&prompt, &batch.rows, &batch.prefix, batch.max_tokens).unwrap();
+            let (hidden, _) = model
+                .forward(&prompt, &batch.rows, &batch.prefix, batch.max_tokens)
+                .unwrap();
             let [_, tokens, _] = hidden.dims();
             let shape = &variant["logits_shape"];
             assert_eq!(shape[1].as_u64(), Some(tokens as u64), "{what}: tokens");
@@ -115,7 +129,10 @@ fn every_switch(backend: &Backend) {
             report.case();
         }
     }
-    assert!(loss_only < report.cases(), "no variant's logits were compared");
+    assert!(
+        loss_only < report.cases(),
+        "no variant's logits were compared"
+    );
     report.finish();
 }
 
@@ -136,8 +153,15 @@ fn switching_a_built_model_equals_building_it() {
             if adem.down_sample != base.config.adem.down_sample || adem.input_tokens > 0 {
                 continue;
             }
-            let config = ModelConfig { adem: adem.clone(), ..base.config.clone() };
-            let mut source = Scales { base: &base, extra: &expected, scales: &adem.down_sample };
+            let config = ModelConfig {
+                adem: adem.clone(),
+                ..base.config.clone()
+            };
+            let mut source = Scales {
+                base: &base,
+                extra: &expected,
+                scales: &adem.down_sample,
+            };
             let built = AdemVl::new(&config, &mut source, &device).unwrap();
             let mut switched = base.build(&device);
             switched.set_fusion(adem).unwrap();

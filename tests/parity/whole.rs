@@ -37,7 +37,10 @@ impl Fixture {
             p.extension().is_some_and(|e| e == "json")
                 && p.with_extension("model.safetensors").exists()
         };
-        golden::entries("adem", with_model).iter().map(|p| Self::open(p)).collect()
+        golden::entries("adem", with_model)
+            .iter()
+            .map(|p| Self::open(p))
+            .collect()
     }
 
     /// The model of one JSON file.
@@ -61,22 +64,42 @@ impl Fixture {
     /// The model with the fixture's weights.
     pub fn build(&self, device: &Device) -> AdemVl {
         let stored = |name: &str| Stored::Whole(format!("w.{name}"));
-        AdemVl::new(&self.config, &mut Named { tensors: &self.model, stored }, device).unwrap()
+        AdemVl::new(
+            &self.config,
+            &mut Named {
+                tensors: &self.model,
+                stored,
+            },
+            device,
+        )
+        .unwrap()
     }
 
     /// The training batch.
     pub fn batch(&self) -> Batch {
-        let (all, labels) = (ids(self.model.i64("in.ids")), ids(self.model.i64("in.labels")));
+        let (all, labels) = (
+            ids(self.model.i64("in.ids")),
+            ids(self.model.i64("in.labels")),
+        );
         let pictures = pictures(&self.model.i64("in.indicators").values);
         let max_tokens = all[0].len();
         let rows = all
             .into_iter()
             .zip(labels)
             .zip(pictures)
-            .map(|((ids, labels), picture)| TrainRow { ids, labels: learned(&labels), picture })
+            .map(|((ids, labels), picture)| TrainRow {
+                ids,
+                labels: learned(&labels),
+                picture,
+            })
             .collect();
         let pixels = self.model.f32("in.pixels").clone();
-        Batch { pixels, rows, prefix: self.prefix(), max_tokens }
+        Batch {
+            pixels,
+            rows,
+            prefix: self.prefix(),
+            max_tokens,
+        }
     }
 
     /// The words before the text.
@@ -92,7 +115,10 @@ impl Fixture {
 impl Batch {
     /// What the decoder sees of the batch's pictures.
     pub fn see(&self, model: &AdemVl, device: &Device) -> VisualPrompt {
-        model.see(model.encode(upload::<4>(&self.pixels, device), None), &self.pictures())
+        model.see(
+            model.encode(upload::<4>(&self.pixels, device), None),
+            &self.pictures(),
+        )
     }
 
     /// Which rows have a picture.
@@ -103,7 +129,9 @@ impl Batch {
     /// Mean loss of the batch.
     pub fn loss(&self, model: &AdemVl, device: &Device) -> Tensor<1> {
         let prompt = self.see(model, device);
-        model.loss(&prompt, &self.rows, &self.prefix, self.max_tokens).unwrap()
+        model
+            .loss(&prompt, &self.rows, &self.prefix, self.max_tokens)
+            .unwrap()
     }
 }
 
@@ -114,5 +142,8 @@ pub fn pictures(indicators: &[i64]) -> Vec<bool> {
 
 /// Label 0 stands for "nothing to learn here".
 pub fn learned(labels: &[u32]) -> Vec<Option<u32>> {
-    labels.iter().map(|label| (*label > 0).then_some(*label)).collect()
+    labels
+        .iter()
+        .map(|label| (*label > 0).then_some(*label))
+        .collect()
 }

@@ -174,9 +174,14 @@ impl State {
         }
     }
 
-    /// Starts over after the engine was lost.
+    /// Starts over after the engine was lost, with what it left undone.
     pub fn retry(self) {
         self.problem.set(None);
+        for output in self.outputs() {
+            if output.with_untracked(|output| output.progress == Progress::Failed) {
+                output.update(|output| output.progress = Progress::Waiting);
+            }
+        }
         self.start();
     }
 

@@ -19,6 +19,8 @@ pub enum Command {
     Caption(CaptionArgs),
     /// Ask a question about a picture.
     Ask(AskArgs),
+    /// Draw scenes of the kind the shipped model knows, none of which it was trained on.
+    Draw(DrawArgs),
     /// Train a model; the same command continues a run that was stopped.
     Train(TrainArgs),
     /// Measure how good a model is.
@@ -190,4 +192,20 @@ pub struct TrainArgs {
     /// What computes.
     #[arg(long, value_enum, default_value_t = DeviceName::Cpu)]
     pub device: DeviceName,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct DrawArgs {
+    /// Where the PNG files go.
+    #[arg(value_name = "DIR")]
+    pub out: PathBuf,
+    /// The first scene's number; the others follow.
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub seed: u64,
+    /// How many scenes.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub count: usize,
+    /// Side of a picture in pixels.
+    #[arg(long, value_name = "PIXELS", default_value_t = 256, value_parser = clap::value_parser!(u32).range(16..=1024))]
+    pub side: u32,
 }

@@ -24,6 +24,8 @@ pub enum CliError {
     Train(#[from] adem_train::TrainError),
     #[error("settings {}: {message}", path.display())]
     Settings { path: PathBuf, message: String },
+    #[error("cannot write {}: {message}", path.display())]
+    Draw { path: PathBuf, message: String },
     /// The user stopped a run; it can be continued.
     #[error("stopped; the same command goes on from here")]
     Stopped,

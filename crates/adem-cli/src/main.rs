@@ -7,6 +7,7 @@ mod args;
 mod bench;
 mod describe;
 mod device;
+mod draw;
 mod error;
 mod eval;
 mod memory;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
     let done = match cli.command {
         Command::Caption(args) => describe::caption(args),
         Command::Ask(args) => describe::ask(args),
+        Command::Draw(args) => draw::run(args),
         Command::Train(args) => train::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Bench(args) => bench::run(args),

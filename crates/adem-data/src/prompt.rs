@@ -10,7 +10,7 @@ pub const MAX_QUESTION_BYTES: usize = 1 << 20;
 /// The slot in [`PromptTemplates::question`].
 const SLOT: &str = "{question}";
 
-/// A model's prompts (SPEC sections 1 and 4), as its package states them.
+/// A model's prompts, as its package states them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PromptTemplates {
     /// Between BOS and the `[cls]` token of a picture.

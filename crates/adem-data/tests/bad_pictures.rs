@@ -3,6 +3,8 @@
 
 mod common;
 
+use std::sync::LazyLock;
+
 use adem_data::image::{Format, ImageError, Limits, decode};
 use common::pictures::{FlatJpeg, busy, encode, png_header};
 use image::{ImageFormat, RgbaImage};
@@ -13,7 +15,7 @@ fn failure(bytes: &[u8]) -> ImageError {
 }
 
 /// One picture of every format, small enough to try each of its prefixes.
-fn all_formats() -> Vec<(Format, Vec<u8>)> {
+static FORMATS: LazyLock<Vec<(Format, Vec<u8>)>> = LazyLock::new(|| {
     let picture = busy(24, 18);
     let clear = RgbaImage::from_fn(20, 20, |x, y| image::Rgba([x as u8, y as u8, 9, 100]));
     let cmyk = FlatJpeg {
@@ -28,10 +30,12 @@ fn all_formats() -> Vec<(Format, Vec<u8>)> {
         adobe: Some(2),
         orientation: Some(6),
         progressive: false,
+        refined: false,
     };
     let progressive = FlatJpeg {
         orientation: None,
         progressive: true,
+        refined: true,
         blocks: cmyk.blocks.iter().map(|b| b[..3].to_vec()).collect(),
         adobe: None,
         ..cmyk
@@ -54,12 +58,12 @@ fn all_formats() -> Vec<(Format, Vec<u8>)> {
         (Format::WebP, encode(&clear.into(), ImageFormat::WebP)),
         (Format::Gif, encode(&picture.into(), ImageFormat::Gif)),
     ]
-}
+});
 
 #[test]
 fn a_cut_picture_is_an_error_or_whole_never_half() {
-    for (format, bytes) in all_formats() {
-        let whole = decode(&bytes, &Limits::default()).unwrap();
+    for (format, bytes) in FORMATS.iter() {
+        let whole = decode(bytes, &Limits::default()).unwrap();
         let mut refused = 0;
         for end in 1..bytes.len() {
             match decode(&bytes[..end], &Limits::default()) {
@@ -81,9 +85,9 @@ fn a_cut_picture_is_an_error_or_whole_never_half() {
 
 #[test]
 fn a_cut_picture_is_called_cut_short() {
-    for (format, bytes) in all_formats() {
+    for (format, bytes) in FORMATS.iter() {
         let error = failure(&bytes[..bytes.len() * 2 / 3]);
-        assert_eq!(error, ImageError::Truncated { format });
+        assert_eq!(error, ImageError::Truncated { format: *format });
         assert!(error.to_string().contains("cut short"), "{error}");
     }
 }
@@ -208,7 +212,7 @@ proptest! {
         cut in any::<prop::sample::Index>(),
         keep in any::<bool>(),
     ) {
-        let (_, mut bytes) = all_formats().swap_remove(kind);
+        let mut bytes = FORMATS[kind].1.clone();
         for (at, value) in changes {
             let at = at.index(bytes.len());
             bytes[at] = value;
@@ -219,7 +223,7 @@ proptest! {
 
     #[test]
     fn mutated_headers(kind in 0usize..7, changes in prop::collection::vec((0usize..64, any::<u8>()), 1..4)) {
-        let (_, mut bytes) = all_formats().swap_remove(kind);
+        let mut bytes = FORMATS[kind].1.clone();
         for (at, value) in changes {
             bytes[at] = value;
         }

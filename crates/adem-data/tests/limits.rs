@@ -44,6 +44,7 @@ fn jpeg_header(width: u16, height: u16) -> Vec<u8> {
         adobe: None,
         orientation: None,
         progressive: false,
+        refined: false,
     }
     .encode();
     let frame = jpeg.windows(2).position(|w| w == [0xff, 0xc0]).unwrap();

@@ -113,6 +113,7 @@ fn dark_left(orientation: u8) -> Vec<u8> {
         adobe: None,
         orientation: Some(orientation),
         progressive: false,
+        refined: false,
     }
     .encode()
 }
@@ -173,6 +174,7 @@ fn flat(samples: &[u8], adobe: Option<u8>) -> [u8; 3] {
         adobe,
         orientation: None,
         progressive: false,
+        refined: false,
     };
     let picture = decoded(&jpeg.encode());
     let first = picture.get_pixel(0, 0).0;
@@ -202,9 +204,12 @@ fn a_progressive_jpeg_equals_the_baseline_one() {
         adobe: None,
         orientation: None,
         progressive: false,
+        refined: false,
     };
     let baseline = decoded(&jpeg.encode());
     jpeg.progressive = true;
+    assert_eq!(decoded(&jpeg.encode()), baseline);
+    jpeg.refined = true;
     assert_eq!(decoded(&jpeg.encode()), baseline);
 }
 

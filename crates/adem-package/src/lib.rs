@@ -40,7 +40,7 @@ mod weights;
 #[cfg(not(target_arch = "wasm32"))]
 mod write;
 
-pub use digest::Digest;
+pub use digest::{Digest, NotADigest};
 pub use dtype::Dtype;
 pub use error::{PackageError, SourceError};
 #[cfg(not(target_arch = "wasm32"))]

@@ -102,6 +102,10 @@ fn is_eof(error: &::image::ImageError) -> bool {
         {
             return true;
         }
+        // The GIF codec has an error of its own for it, out of reach behind the `image` crate.
+        if e.source().is_none() && e.to_string().eq_ignore_ascii_case("unexpected end of file") {
+            return true;
+        }
         cause = e.source();
     }
     false

@@ -15,12 +15,13 @@ pub struct Normalisation {
 }
 
 impl Normalisation {
-    /// CLIP's constants: captions (SPEC section 4).
+    /// CLIP's constants, for captions.
+    #[allow(clippy::excessive_precision)] // as published
     pub const CLIP: Self = Self {
         mean: [0.481_454_66, 0.457_827_5, 0.408_210_73],
         std: [0.268_629_54, 0.261_302_58, 0.275_777_11],
     };
-    /// ImageNet's constants: ScienceQA, instruction following, MME.
+    /// ImageNet's constants, for ScienceQA, instruction following and MME.
     pub const IMAGENET: Self = Self {
         mean: [0.485, 0.456, 0.406],
         std: [0.229, 0.224, 0.225],

@@ -1,4 +1,4 @@
-//! Pillow 11.3's `Image.resize((w, h), BICUBIC)`, bit for bit (SPEC section 6): antialiased
+//! Pillow 11.3's `Image.resize((w, h), BICUBIC)`, bit for bit: antialiased
 //! (support widened when shrinking), fixed-point coefficients, horizontal pass then vertical pass,
 //! rounded and clipped to 8 bits between the two.
 

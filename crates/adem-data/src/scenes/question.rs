@@ -319,5 +319,5 @@ fn third(c: f32) -> Option<usize> {
     let clear = [1.0 / 3.0, 2.0 / 3.0]
         .iter()
         .all(|border: &f32| (c - border).abs() >= CELL_MARGIN);
-    clear.then(|| (c * 3.0) as usize)
+    clear.then_some((c * 3.0) as usize)
 }

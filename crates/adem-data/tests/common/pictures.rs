@@ -71,8 +71,10 @@ pub struct FlatJpeg {
     /// The colour transform of an Adobe marker: 0 none (RGB, CMYK), 1 YCbCr, 2 YCCK.
     pub adobe: Option<u8>,
     pub orientation: Option<u8>,
-    /// Progressive, with a single scan of DC coefficients.
+    /// Progressive, with a scan of DC coefficients.
     pub progressive: bool,
+    /// With a second scan, where progressive.
+    pub refined: bool,
 }
 
 impl FlatJpeg {
@@ -112,6 +114,11 @@ impl FlatJpeg {
         scan.extend([0, if self.progressive { 0 } else { 63 }, 0]);
         segment(0xda, &scan);
         out.extend(self.scan());
+        if self.progressive && self.refined {
+            // The first component's AC coefficients: a scan of nothing but ends of block.
+            out.extend([0xff, 0xda, 0, 8, 1, 1, 0, 1, 63, 0]);
+            out.extend(self.blocks.chunks(8).map(|c| 0xffu8 >> c.len()));
+        }
         out.extend([0xff, 0xd9]);
         out
     }
@@ -148,7 +155,7 @@ impl FlatJpeg {
                 }
             }
         }
-        while bits.len() % 8 != 0 {
+        while !bits.len().is_multiple_of(8) {
             bits.push(true);
         }
         let bytes = bits

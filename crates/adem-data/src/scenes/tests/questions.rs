@@ -8,7 +8,7 @@ use super::super::{Qa, QaKind, Scene, check_answer};
 use super::oracle;
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(3000))]
+    #![proptest_config(ProptestConfig::with_cases(1500))]
 
     #[test]
     fn every_answer_is_right_and_brief(seed: u64) {

@@ -37,7 +37,7 @@ fn mend(caption: &str) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1500))]
+    #![proptest_config(ProptestConfig::with_cases(800))]
 
     #[test]
     fn a_caption_with_an_attribute_that_is_not_there_is_false(seed: u64) {
