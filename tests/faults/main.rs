@@ -12,7 +12,11 @@ use adem_pipeline::{Captioner, PipelineError, Request};
 use burn::tensor::Device;
 
 fn load(folder: &Path) -> Result<Captioner, PipelineError> {
-    pollster::block_on(Captioner::load(Folder::new(folder), |_| {}, &Device::flex()))
+    pollster::block_on(Captioner::load(
+        Folder::new(folder),
+        |_| {},
+        &Device::flex(),
+    ))
 }
 
 fn tiny() -> (tempfile::TempDir, Captioner) {
@@ -29,7 +33,10 @@ fn run(captioner: &Captioner, request: Request) -> Result<String, PipelineError>
 
 fn assert_says(message: &str, words: &[&str], about: &str) {
     for word in words {
-        assert!(message.contains(word), "{about}: {word:?} is not in {message:?}");
+        assert!(
+            message.contains(word),
+            "{about}: {word:?} is not in {message:?}"
+        );
     }
 }
 
@@ -40,7 +47,11 @@ fn broken_pictures_are_refused_in_words_and_the_next_is_captioned_as_ever() {
     let before = caption();
     for broken in pictures::broken() {
         let error = run(&captioner, Request::caption(broken.bytes)).unwrap_err();
-        assert!(matches!(error, PipelineError::Picture(_)), "{}: {error}", broken.file);
+        assert!(
+            matches!(error, PipelineError::Picture(_)),
+            "{}: {error}",
+            broken.file
+        );
         assert_says(&error.to_string(), broken.says, broken.file);
         assert_eq!(caption(), before);
     }
@@ -70,11 +81,19 @@ fn the_tiny_model_tells_odd_pictures_apart() {
 fn questions_that_cannot_be_asked_are_refused_in_words() {
     let (_folder, captioner) = tiny();
     let ask = |question: &str| {
-        run(&captioner, Request::question(pictures::ordinary(), question)).map_err(|e| e.to_string())
+        run(
+            &captioner,
+            Request::question(pictures::ordinary(), question),
+        )
+        .map_err(|e| e.to_string())
     };
     let before = ask("how many circles are there?").unwrap();
     for empty in ["", "  \t\n"] {
-        assert_says(&ask(empty).unwrap_err(), &["the question is empty"], "empty question");
+        assert_says(
+            &ask(empty).unwrap_err(),
+            &["the question is empty"],
+            "empty question",
+        );
     }
     let words = "word ".repeat(10_000);
     let says = ["too long", "10000 words", "shorten the question"];
@@ -89,7 +108,11 @@ fn damaged_packages_are_refused_in_words() {
         write_tiny_package(folder.path(), 5).unwrap();
         (damage.harm)(folder.path());
         let error = load(folder.path()).unwrap_err();
-        assert!(matches!(error, PipelineError::Package(_)), "{}: {error}", damage.name);
+        assert!(
+            matches!(error, PipelineError::Package(_)),
+            "{}: {error}",
+            damage.name
+        );
         assert_says(&error.to_string(), damage.says, damage.name);
     }
 }

@@ -19,7 +19,11 @@ pub fn damages() -> Vec<Damage> {
         Damage {
             name: "missing shard",
             harm: |folder| fs::remove_file(shard(folder)).unwrap(),
-            says: &["`weights-00002-of-", "is missing from", "copy the whole package"],
+            says: &[
+                "`weights-00002-of-",
+                "is missing from",
+                "copy the whole package",
+            ],
         },
         Damage {
             name: "short shard",
@@ -27,7 +31,11 @@ pub fn damages() -> Vec<Damage> {
                 let bytes = fs::read(shard(folder)).unwrap();
                 fs::write(shard(folder), &bytes[..bytes.len() - 100]).unwrap();
             },
-            says: &["`weights-00002-of-", "where the manifest says", "copy the package again"],
+            says: &[
+                "`weights-00002-of-",
+                "where the manifest says",
+                "copy the package again",
+            ],
         },
         Damage {
             name: "altered shard",
@@ -44,7 +52,11 @@ pub fn damages() -> Vec<Damage> {
             harm: |folder| change(folder, |manifest| manifest["format"] = json!(99)),
             says: &["format version 99", "this build reads version 1"],
         },
-        Damage { name: "NaN weights", harm: poison, says: &["tensor `", "NaN"] },
+        Damage {
+            name: "NaN weights",
+            harm: poison,
+            says: &["tensor `", "NaN"],
+        },
         Damage {
             name: "no package",
             harm: |folder| fs::remove_file(folder.join(MANIFEST_FILE)).unwrap(),

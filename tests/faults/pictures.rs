@@ -49,7 +49,11 @@ pub fn broken() -> Vec<Broken> {
     let mut huge = ordinary();
     huge[16..24].copy_from_slice(&[60_000u32.to_be_bytes(), 60_000u32.to_be_bytes()].concat());
     vec![
-        Broken { file: "truncated.jpg", bytes: jpeg, says: &["JPEG", "cut short"] },
+        Broken {
+            file: "truncated.jpg",
+            bytes: jpeg,
+            says: &["JPEG", "cut short"],
+        },
         Broken {
             file: "huge.png",
             bytes: huge,
@@ -60,7 +64,11 @@ pub fn broken() -> Vec<Broken> {
             bytes: b"Dear friend,\nthis is no picture.\n".to_vec(),
             says: &["not a PNG, JPEG, WebP or GIF", "looks like text"],
         },
-        Broken { file: "empty.png", bytes: Vec::new(), says: &["empty"] },
+        Broken {
+            file: "empty.png",
+            bytes: Vec::new(),
+            says: &["empty"],
+        },
     ]
 }
 
@@ -76,25 +84,40 @@ fn animation() -> Odd {
         let mut encoder = GifEncoder::new(&mut bytes);
         for seed in seeds {
             let picture = DynamicImage::from(Scene::sample(*seed).render(32));
-            encoder.encode_frame(Frame::new(picture.to_rgba8())).unwrap();
+            encoder
+                .encode_frame(Frame::new(picture.to_rgba8()))
+                .unwrap();
         }
         drop(encoder);
         bytes
     };
     // GIF has 256 colours: the still picture must have gone the same way.
-    Odd { file: "moving.gif", bytes: gif(&[1, 2]), plain: png(&read(&gif(&[1]))) }
+    Odd {
+        file: "moving.gif",
+        bytes: gif(&[1, 2]),
+        plain: png(&read(&gif(&[1]))),
+    }
 }
 
 /// A JPEG in the four colours of print (16x16, four flat blocks; 255 is no ink, as Adobe's
 /// programs write it).
 fn cmyk() -> Odd {
-    let inks = [[255, 255, 255, 255], [0, 255, 255, 255], [255, 0, 255, 255], [255, 255, 0, 128]];
+    let inks = [
+        [255, 255, 255, 255],
+        [0, 255, 255, 255],
+        [255, 0, 255, 255],
+        [255, 255, 0, 128],
+    ];
     let plain = RgbImage::from_fn(16, 16, |x, y| {
         let [c, m, y, k] = inks[(y / 8 * 2 + x / 8) as usize].map(u32::from);
         Rgb([c, m, y].map(|ink| ((ink * k + 127) / 255) as u8))
     });
     let bytes = include_bytes!("cmyk.jpg").to_vec();
-    Odd { file: "print.jpg", bytes, plain: png(&plain) }
+    Odd {
+        file: "print.jpg",
+        bytes,
+        plain: png(&plain),
+    }
 }
 
 /// A JPEG whose EXIF block says that it must be turned by a quarter.
@@ -109,7 +132,11 @@ fn turned() -> Odd {
     bytes.extend(exif);
     bytes.extend(&jpeg[2..]);
     let plain = png(&imageops::rotate90(&read(&jpeg)));
-    Odd { file: "turned.jpg", bytes, plain }
+    Odd {
+        file: "turned.jpg",
+        bytes,
+        plain,
+    }
 }
 
 /// One pixel.

@@ -31,14 +31,21 @@ fn forward(backend: &Backend) {
             want.f32("vis"),
             t.logits,
         );
-        let tokens = download(prompt.tokens.clone().unwrap());
-        report.absolute(
-            "tokens in the text",
-            name,
-            &tokens,
-            want.f32("tok"),
-            t.logits,
+        assert_eq!(
+            prompt.tokens.is_some(),
+            want.find("tok").is_some(),
+            "{name}: tokens"
         );
+        if let Some(tokens) = prompt.tokens.clone() {
+            let want = want.f32("tok");
+            report.absolute(
+                "tokens in the text",
+                name,
+                &download(tokens),
+                want,
+                t.logits,
+            );
+        }
 
         let (hidden, labels) = model
             .forward(&prompt, &batch.rows, &batch.prefix, batch.max_tokens)
@@ -62,12 +69,6 @@ fn forward(backend: &Backend) {
 
         // Rows need not be padded to one length: what follows a row's last label changes nothing.
         let trimmed: Vec<TrainRow> = batch.rows.iter().map(without_padding).collect();
-        assert!(
-            trimmed
-                .iter()
-                .zip(&batch.rows)
-                .any(|(a, b)| a.ids.len() < b.ids.len())
-        );
         report.number("loss", name, loss(&trimmed), golden, t.loss);
         report.case();
     }

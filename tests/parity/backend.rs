@@ -1,5 +1,7 @@
 //! The backends that run here and how closely each must agree with the golden values.
 
+use std::sync::LazyLock;
+
 use burn::tensor::{Device, DeviceKind, DeviceType};
 
 /// Largest differences allowed.
@@ -40,10 +42,12 @@ impl Backend {
 
     /// The default GPU, software Vulkan included; `None`, said aloud, where there is none.
     ///
-    /// GPUs may approximate exponentials and divisions to a few units in the last place, and Adam
-    /// divides a gradient by its own size, so there a tiny gradient's sign decides a whole step.
+    /// GPUs may be off by a few units in the last place in exponentials, roots and divisions.
     pub fn wgpu() -> Option<Self> {
-        if Device::enumerate(DeviceType::Wgpu).is_empty() {
+        // Drivers are asked once a process.
+        static MISSING: LazyLock<bool> =
+            LazyLock::new(|| Device::enumerate(DeviceType::Wgpu).is_empty());
+        if *MISSING {
             let message = "no GPU adapter: install a Vulkan driver (Debian: mesa-vulkan-drivers)";
             assert!(std::env::var_os("CI").is_none(), "{message}");
             eprintln!("\n*** SKIPPED on wgpu: {message} ***\n");

@@ -127,12 +127,6 @@ fn greedy(backend: &Backend) {
     for fixture in Fixture::all() {
         let (model, task) = (fixture.build(device), Task::of(&fixture));
         let json = &fixture.json["generate"];
-        let lengths: Vec<usize> = task.texts.iter().map(Vec::len).collect();
-        assert!(
-            lengths.iter().any(|l| *l != lengths[0]),
-            "{}: no row is padded",
-            fixture.name
-        );
         for (eos, want) in [("eos", "ids"), ("eos_alt", "ids_alt")] {
             let what = format!("{} until {eos}", fixture.name);
             let eos = json[eos].as_u64().map(|id| id as u32);
@@ -212,14 +206,30 @@ fn whole_text(
     download(model.llama.logits(hidden)).row(0)
 }
 
-crate::on_every_backend!(greedy, cached_decode_equals_uncached);
-
-/// The fixtures have rows without pictures, so that text-only rows are proven too.
-#[test]
-fn text_only_rows_are_covered() {
-    let rows: Vec<bool> = Fixture::all()
-        .iter()
-        .flat_map(|f| Task::of(f).pictures)
-        .collect();
-    assert!(rows.contains(&true) && rows.contains(&false));
+/// Rows of any lengths, with and without pictures, in one left-padded batch: each is what it is
+/// alone.
+fn rows_are_independent(backend: &Backend) {
+    let (device, t) = (&backend.device, &backend.tolerances);
+    let mut report = Report::new("rows of a padded batch", backend.name);
+    for fixture in Fixture::all() {
+        let (model, mut task) = (fixture.build(device), Task::of(&fixture));
+        for (i, text) in task.texts.iter_mut().enumerate() {
+            text.truncate(text.len().saturating_sub(i));
+            task.pictures[i] = i % 2 == 0;
+        }
+        let batch = task.run(&model, task.see(&model, device), &task.texts, None);
+        for (i, row) in batch.iter().enumerate() {
+            let what = format!("{}, row {i}", fixture.name);
+            let prompt = task.see_one(&model, i, device);
+            let alone = task.run(&model, prompt, &task.texts[i..=i], None).remove(0);
+            for (a, b) in alone.logits.iter().zip(&row.logits) {
+                report.number("logits", &what, difference(a, b), 0.0, t.logits);
+            }
+            assert_eq!(alone.ids, row.ids, "{what}");
+            report.case();
+        }
+    }
+    report.finish();
 }
+
+crate::on_every_backend!(greedy, cached_decode_equals_uncached, rows_are_independent);

@@ -144,7 +144,8 @@ pub fn timings(load_ms: Option<f64>, done: Option<Timings>) -> Vec<(&'static str
         ));
         rows.push((TIME_PREFILL, duration(timings.prefill_ms)));
         if let Some(rate) = timings.tokens_per_second() {
-            rows.push((TIME_RATE, format!("{rate:.0}")));
+            let digits = if rate < 10.0 { 1 } else { 0 };
+            rows.push((TIME_RATE, format!("{rate:.digits$}")));
         }
         rows.push((TIME_MEMORY, megabytes(timings.memory_bytes)));
     }

@@ -60,7 +60,11 @@ impl Spread {
             1 => values[middle],
             _ => f64::midpoint(values[middle - 1], values[middle]),
         };
-        Some(Self { median, least, most })
+        Some(Self {
+            median,
+            least,
+            most,
+        })
     }
 }
 
@@ -133,16 +137,35 @@ fn caption(captioner: &Captioner, seed: u64) -> Result<Timings, CliError> {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { model, parameters, device, runs, picture_side: side, .. } = self;
-        writeln!(f, "{model}: {parameters} parameters, {device}, median of {runs} runs\n")?;
+        let Self {
+            model,
+            parameters,
+            device,
+            runs,
+            picture_side: side,
+            ..
+        } = self;
+        writeln!(
+            f,
+            "{model}: {parameters} parameters, {device}, median of {runs} runs\n"
+        )?;
         let mut table = Table::new([
             ("stage", Align::Left),
             ("median", Align::Right),
             ("least", Align::Right),
             ("most", Align::Right),
         ]);
-        let mut row = |name: String, Spread { median, least, most }: Spread| {
-            table.row([name].into_iter().chain([median, least, most].map(|v| format!("{v:.1}"))));
+        let mut row = |name: String,
+                       Spread {
+                           median,
+                           least,
+                           most,
+                       }: Spread| {
+            table.row(
+                [name]
+                    .into_iter()
+                    .chain([median, least, most].map(|v| format!("{v:.1}"))),
+            );
         };
         row("load, ms".to_owned(), self.load_ms);
         row(format!("picture ({side}x{side} PNG), ms"), self.picture_ms);
@@ -152,7 +175,11 @@ impl fmt::Display for Report {
             row("decode, tokens/s".to_owned(), rate);
         }
         writeln!(f, "{table}")?;
-        writeln!(f, "first caption after loading: {:.1} ms", self.first_caption_ms)?;
+        writeln!(
+            f,
+            "first caption after loading: {:.1} ms",
+            self.first_caption_ms
+        )?;
         match self.peak_bytes {
             Some(bytes) => writeln!(f, "peak memory: {:.1} MB", bytes as f64 / 1e6),
             None => writeln!(f, "peak memory: not told by this system"),

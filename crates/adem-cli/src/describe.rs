@@ -23,7 +23,12 @@ pub fn caption(args: CaptionArgs) -> Result<(), CliError> {
 
 /// Answers a question about a picture.
 pub fn ask(args: AskArgs) -> Result<(), CliError> {
-    describe(&[args.picture], Task::Question(args.question), &args.model, &args.text)
+    describe(
+        &[args.picture],
+        Task::Question(args.question),
+        &args.model,
+        &args.text,
+    )
 }
 
 fn describe(
@@ -41,14 +46,19 @@ fn describe(
             for picture in pictures {
                 printer.failed(&picture.to_string_lossy(), &error)?;
             }
-            return Err(CliError::Reported { failed: pictures.len(), all: pictures.len() });
+            return Err(CliError::Reported {
+                failed: pictures.len(),
+                all: pictures.len(),
+            });
         }
         Err(error) => return Err(error),
     };
     let mut failed = 0;
     for picture in pictures {
         let file = picture.to_string_lossy();
-        let described = one(&captioner, picture, &task, text, |piece| printer.text(&file, piece));
+        let described = one(&captioner, picture, &task, text, |piece| {
+            printer.text(&file, piece)
+        });
         match described {
             Ok(outcome) => {
                 let question = match &task {
@@ -66,7 +76,10 @@ fn describe(
     }
     match failed {
         0 => Ok(()),
-        failed => Err(CliError::Reported { failed, all: pictures.len() }),
+        failed => Err(CliError::Reported {
+            failed,
+            all: pictures.len(),
+        }),
     }
 }
 
@@ -93,7 +106,11 @@ fn read(picture: &Path) -> Result<Vec<u8>, CliError> {
     let mut bytes = Vec::new();
     let most = limit as u64 + 1;
     if picture == Path::new(STDIN) {
-        io::stdin().lock().take(most).read_to_end(&mut bytes).map_err(CliError::Input)?;
+        io::stdin()
+            .lock()
+            .take(most)
+            .read_to_end(&mut bytes)
+            .map_err(CliError::Input)?;
         return Ok(bytes);
     }
     let file = File::open(picture).map_err(CliError::Input)?;
@@ -102,6 +119,8 @@ fn read(picture: &Path) -> Result<Vec<u8>, CliError> {
         let bytes = usize::try_from(found).unwrap_or(usize::MAX);
         return Err(PipelineError::from(ImageError::TooManyBytes { bytes, limit }).into());
     }
-    file.take(most).read_to_end(&mut bytes).map_err(CliError::Input)?;
+    file.take(most)
+        .read_to_end(&mut bytes)
+        .map_err(CliError::Input)?;
     Ok(bytes)
 }

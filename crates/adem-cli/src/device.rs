@@ -37,5 +37,8 @@ fn wgpu() -> Result<Device, CliError> {
 }
 
 fn refused(device: DeviceName, reason: impl Into<String>) -> CliError {
-    CliError::Device { device: device.word(), reason: reason.into() }
+    CliError::Device {
+        device: device.word(),
+        reason: reason.into(),
+    }
 }

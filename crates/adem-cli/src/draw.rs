@@ -18,7 +18,10 @@ pub fn run(args: DrawArgs) -> Result<(), CliError> {
     for seed in (args.seed..HELD_OUT_SEEDS).take(args.count) {
         let scene = Scene::sample(seed);
         let path = args.out.join(format!("scene-{seed}.png"));
-        scene.render(args.side).save(&path).map_err(|error| write(&path, error.to_string()))?;
+        scene
+            .render(args.side)
+            .save(&path)
+            .map_err(|error| write(&path, error.to_string()))?;
         let told = scene.captions().into_iter().next().unwrap_or_default();
         output::line(&format!("{}: {told}", path.display()))?;
     }

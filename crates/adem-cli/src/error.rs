@@ -13,9 +13,15 @@ pub enum CliError {
     #[error("no model found; looked for adem.json in {}; name one with --package DIR", places(.0))]
     NoPackage(Vec<PathBuf>),
     #[error("package {package}: {source}")]
-    Package { package: String, source: PipelineError },
+    Package {
+        package: String,
+        source: PipelineError,
+    },
     #[error("--device {device}: {reason}")]
-    Device { device: &'static str, reason: String },
+    Device {
+        device: &'static str,
+        reason: String,
+    },
     #[error("{0}")]
     Pipeline(#[from] PipelineError),
     #[error("{0}")]
@@ -55,6 +61,9 @@ impl CliError {
 }
 
 fn places(paths: &[PathBuf]) -> String {
-    let shown: Vec<_> = paths.iter().map(|path| format!("`{}`", path.display())).collect();
+    let shown: Vec<_> = paths
+        .iter()
+        .map(|path| format!("`{}`", path.display()))
+        .collect();
     shown.join(", ")
 }

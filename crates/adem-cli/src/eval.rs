@@ -54,7 +54,9 @@ struct ProgressLine {
 
 impl Default for ProgressLine {
     fn default() -> Self {
-        Self { terminal: io::stderr().is_terminal() }
+        Self {
+            terminal: io::stderr().is_terminal(),
+        }
     }
 }
 

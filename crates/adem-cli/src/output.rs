@@ -63,7 +63,12 @@ impl Printer {
     /// A printer for `pictures` pictures. Text is shown as it comes where somebody looks on.
     pub fn new(json: bool, pictures: usize) -> Self {
         let stream = !json && io::stdout().is_terminal();
-        Self { json, stream, names: pictures > 1, open_line: false }
+        Self {
+            json,
+            stream,
+            names: pictures > 1,
+            open_line: false,
+        }
     }
 
     /// More text about `file`.
@@ -76,7 +81,9 @@ impl Printer {
             write!(out, "{file}: ").map_err(CliError::Output)?;
         }
         self.open_line = true;
-        write!(out, "{text}").and_then(|()| out.flush()).map_err(CliError::Output)
+        write!(out, "{text}")
+            .and_then(|()| out.flush())
+            .map_err(CliError::Output)
     }
 
     /// A finished text about `file`; an answer where there was a `question`.
@@ -108,7 +115,10 @@ impl Printer {
     /// `file` could not be described.
     pub fn failed(&mut self, file: &str, error: &CliError) -> Result<(), CliError> {
         if self.json {
-            return json(&Failed { file, error: error.to_string() });
+            return json(&Failed {
+                file,
+                error: error.to_string(),
+            });
         }
         if std::mem::take(&mut self.open_line) {
             line("")?;
@@ -120,15 +130,17 @@ impl Printer {
 
 /// Prints `value` as one line of JSON.
 pub fn json(value: &impl Serialize) -> Result<(), CliError> {
-    let text = serde_json::to_string(value)
-        .map_err(|error| CliError::Output(io::Error::other(error)))?;
+    let text =
+        serde_json::to_string(value).map_err(|error| CliError::Output(io::Error::other(error)))?;
     line(&text)
 }
 
 /// Prints one line.
 pub fn line(text: &str) -> Result<(), CliError> {
     let mut out = io::stdout().lock();
-    writeln!(out, "{text}").and_then(|()| out.flush()).map_err(CliError::Output)
+    writeln!(out, "{text}")
+        .and_then(|()| out.flush())
+        .map_err(CliError::Output)
 }
 
 /// A length of time in the words of a person.

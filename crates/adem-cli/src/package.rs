@@ -26,8 +26,10 @@ pub fn load_onto(place: &str, device: &Device) -> Result<Captioner, CliError> {
         let source = source(place).map_err(PackageError::from)?;
         Captioner::load(source, |_| {}, device).await
     };
-    pollster::block_on(loading)
-        .map_err(|source| CliError::Package { package: place.to_owned(), source })
+    pollster::block_on(loading).map_err(|source| CliError::Package {
+        package: place.to_owned(),
+        source,
+    })
 }
 
 /// Folder or address of the model: what was asked for, else what is at hand.
@@ -39,7 +41,10 @@ pub fn locate(args: &ModelArgs) -> Result<String, CliError> {
         return Ok(package.to_string_lossy().into_owned());
     }
     let places: Vec<PathBuf> = beside_program().into_iter().chain([shipped()]).collect();
-    match places.iter().find(|place| place.join(MANIFEST_FILE).is_file()) {
+    match places
+        .iter()
+        .find(|place| place.join(MANIFEST_FILE).is_file())
+    {
         Some(place) => Ok(place.display().to_string()),
         None => Err(CliError::NoPackage(places)),
     }
@@ -58,6 +63,8 @@ fn beside_program() -> Option<PathBuf> {
 
 /// The page's model, in the source tree this program was built from.
 fn shipped() -> PathBuf {
-    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().and_then(Path::parent);
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .and_then(Path::parent);
     crates.unwrap_or(Path::new(".")).join("web").join("package")
 }

@@ -33,21 +33,33 @@ fn train_scenes(args: &TrainArgs) -> Result<(), CliError> {
     }
     match ended {
         Stopped::Yes => Err(CliError::Stopped),
-        Stopped::No => {
-            output::line(&format!("wrote the package {}", args.out.join("package").display()))
-        }
+        Stopped::No => output::line(&format!(
+            "wrote the package {}",
+            args.out.join("package").display()
+        )),
     }
 }
 
 fn read_settings(path: &Path) -> Result<ScenesConfig, CliError> {
-    let settings = |message: String| CliError::Settings { path: path.to_owned(), message };
+    let settings = |message: String| CliError::Settings {
+        path: path.to_owned(),
+        message,
+    };
     let text = std::fs::read_to_string(path).map_err(|error| settings(error.to_string()))?;
     toml::from_str(&text).map_err(|error| settings(error.to_string()))
 }
 
 /// One line on the terminal, a line a report elsewhere.
 fn show(report: &Report, terminal: bool) {
-    let Report { stage, step, steps, loss, lr, samples_per_second, seconds_left } = report;
+    let Report {
+        stage,
+        step,
+        steps,
+        loss,
+        lr,
+        samples_per_second,
+        seconds_left,
+    } = report;
     let left = output::duration(*seconds_left);
     let (start, end) = match terminal {
         true => ("\r\x1b[K", ""),

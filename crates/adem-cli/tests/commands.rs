@@ -36,7 +36,10 @@ impl Place {
 
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_adem"));
-        command.args(args).current_dir(self.0.path()).env("ADEM_PACKAGE", self.path("package"));
+        command
+            .args(args)
+            .current_dir(self.0.path())
+            .env("ADEM_PACKAGE", self.path("package"));
         command
     }
 
@@ -62,7 +65,10 @@ impl Ran {
     }
 
     fn objects(&self) -> Vec<Value> {
-        self.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        self.out
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
     }
 }
 
@@ -101,7 +107,12 @@ fn a_picture_comes_from_standard_input_too() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    child.stdin.take().unwrap().write_all(&pictures::ordinary()).unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(&pictures::ordinary())
+        .unwrap();
     let piped = Ran::of(child.wait_with_output().unwrap());
     assert_eq!((piped.status, piped.out), (0, named.out));
 }
@@ -109,7 +120,12 @@ fn a_picture_comes_from_standard_input_too() {
 #[test]
 fn an_answer_names_its_question() {
     let place = Place::new();
-    let ran = place.run(&["ask", "picture.png", "how many circles are there?", "--json"]);
+    let ran = place.run(&[
+        "ask",
+        "picture.png",
+        "how many circles are there?",
+        "--json",
+    ]);
     let object = &ran.objects()[0];
     assert_eq!(ran.status, 0);
     assert_eq!(object["question"], "how many circles are there?");
@@ -135,7 +151,11 @@ fn several_pictures_are_told_apart_and_a_broken_one_stops_no_other() {
     assert!(plain.out.starts_with("picture.png: ") && plain.out.contains("\nlast.png: "));
     assert_eq!(plain.err.lines().count(), broken.len() + 2, "{plain:?}");
     for picture in &broken {
-        let line = plain.err.lines().find(|line| line.contains(picture.file)).unwrap();
+        let line = plain
+            .err
+            .lines()
+            .find(|line| line.contains(picture.file))
+            .unwrap();
         assert_says(line, picture.says);
     }
 
@@ -145,7 +165,10 @@ fn several_pictures_are_told_apart_and_a_broken_one_stops_no_other() {
     let objects = json.objects();
     assert_eq!(objects.len(), broken.len() + 4);
     for picture in &broken {
-        let object = objects.iter().find(|object| object["file"] == picture.file).unwrap();
+        let object = objects
+            .iter()
+            .find(|object| object["file"] == picture.file)
+            .unwrap();
         assert_says(object["error"].as_str().unwrap(), picture.says);
     }
     assert_eq!(objects[0]["caption"], objects[objects.len() - 1]["caption"]);
@@ -238,8 +261,15 @@ fn a_device_that_is_not_there_is_refused_in_words() {
     assert_says(&ran.err, &["--device cuda", "use --device"]);
     // No driver at all: what a machine without a graphics card looks like.
     let mut command = place.command(&["caption", "picture.png", "--device", "wgpu"]);
-    command.env("VK_ICD_FILENAMES", "/nowhere").env("VK_DRIVER_FILES", "/nowhere");
-    let ran = Ran::of(command.env("LIBGL_DRIVERS_PATH", "/nowhere").output().unwrap());
+    command
+        .env("VK_ICD_FILENAMES", "/nowhere")
+        .env("VK_DRIVER_FILES", "/nowhere");
+    let ran = Ran::of(
+        command
+            .env("LIBGL_DRIVERS_PATH", "/nowhere")
+            .output()
+            .unwrap(),
+    );
     if ran.status != 0 {
         assert_says(&ran.err, &["--device wgpu", "use --device cpu"]);
     }
@@ -249,7 +279,16 @@ fn a_device_that_is_not_there_is_refused_in_words() {
 fn seeds_decide_what_is_drawn() {
     let place = Place::new();
     let text = |seed| {
-        place.run(&["caption", "picture.png", "--temperature", "5", "--seed", seed]).out
+        place
+            .run(&[
+                "caption",
+                "picture.png",
+                "--temperature",
+                "5",
+                "--seed",
+                seed,
+            ])
+            .out
     };
     assert_eq!(text("1"), text("1"));
     assert_ne!(text("1"), text("2"));
@@ -262,7 +301,10 @@ fn scenes_are_judged_in_every_setting() {
     assert_eq!((ran.status, ran.err.as_str()), (0, ""));
     let report = &ran.objects()[0];
     let settings = report["settings"].as_array().unwrap();
-    let names: Vec<_> = settings.iter().map(|s| s["name"].as_str().unwrap()).collect();
+    let names: Vec<_> = settings
+        .iter()
+        .map(|s| s["name"].as_str().unwrap())
+        .collect();
     let expected = [
         "as trained",
         "alpha = 0",
@@ -277,9 +319,26 @@ fn scenes_are_judged_in_every_setting() {
         assert_eq!(setting["captions"]["of"], 3);
         assert!(setting["questions"]["of"].as_u64().unwrap() >= 18);
     }
-    let table = place.run(&["eval", "scenes", "--count", "3", "--seed", "4", "--failures", "2"]);
+    let table = place.run(&[
+        "eval",
+        "scenes",
+        "--count",
+        "3",
+        "--seed",
+        "4",
+        "--failures",
+        "2",
+    ]);
     assert_eq!(table.status, 0);
-    assert_says(&table.out, &["captions true", "questions right", "alpha = 0, no [cls]", "said:"]);
+    assert_says(
+        &table.out,
+        &[
+            "captions true",
+            "questions right",
+            "alpha = 0, no [cls]",
+            "said:",
+        ],
+    );
 }
 
 #[test]
@@ -289,7 +348,10 @@ fn a_bench_measures_every_stage() {
     assert_eq!((ran.status, ran.err.as_str()), (0, ""));
     let report = &ran.objects()[0];
     for stage in ["load_ms", "picture_ms", "vision_ms", "prefill_ms"] {
-        assert!(report[stage]["median"].as_f64().unwrap() > 0.0, "{stage}: {report}");
+        assert!(
+            report[stage]["median"].as_f64().unwrap() > 0.0,
+            "{stage}: {report}"
+        );
     }
     let table = place.run(&["bench", "--runs", "5"]);
     assert_says(&table.out, &["vision, ms", "median of 5 runs"]);

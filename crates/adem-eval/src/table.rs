@@ -21,8 +21,14 @@ pub struct Table {
 impl Table {
     /// A table with these columns and no row yet.
     pub fn new<S: Into<String>>(columns: impl IntoIterator<Item = (S, Align)>) -> Self {
-        let columns = columns.into_iter().map(|(name, align)| (name.into(), align)).collect();
-        Self { columns, rows: Vec::new() }
+        let columns = columns
+            .into_iter()
+            .map(|(name, align)| (name.into(), align))
+            .collect();
+        Self {
+            columns,
+            rows: Vec::new(),
+        }
     }
 
     /// Adds a row; cells beyond the columns are left out.
@@ -63,7 +69,9 @@ impl fmt::Display for Table {
             }
         }
         writeln!(f, "|")?;
-        self.rows.iter().try_for_each(|row| self.line(f, row, &widths))
+        self.rows
+            .iter()
+            .try_for_each(|row| self.line(f, row, &widths))
     }
 }
 

@@ -48,14 +48,20 @@ impl VisualPrompt {
     pub(crate) fn serves(&self, rows: usize) -> Result<(), ModelError> {
         let pictures = self.pictures.len();
         if rows == 0 || pictures != self.memory.batch() || !rows.is_multiple_of(pictures) {
-            return Err(ModelError::argument("rows", format!("{rows} texts for {pictures} pictures")));
+            return Err(ModelError::argument(
+                "rows",
+                format!("{rows} texts for {pictures} pictures"),
+            ));
         }
         Ok(())
     }
 
     /// Whether the text `row` of `rows` has a picture.
     pub(crate) fn has_picture(&self, row: usize, rows: usize) -> bool {
-        self.pictures.get(row * self.pictures.len() / rows.max(1)).copied().unwrap_or(false)
+        self.pictures
+            .get(row * self.pictures.len() / rows.max(1))
+            .copied()
+            .unwrap_or(false)
     }
 }
 
@@ -99,14 +105,20 @@ impl AdemVl {
     /// # Errors
     /// [`ModelError::Config`] when the new settings are impossible or would need other tensors.
     pub fn set_fusion(&mut self, fusion: AdemConfig) -> Result<(), ModelError> {
-        let config = ModelConfig { adem: fusion, ..self.config.clone() };
+        let config = ModelConfig {
+            adem: fusion,
+            ..self.config.clone()
+        };
         config.validate()?;
         let (old, new) = (&self.config.adem, &config.adem);
         if (old.visual_tokens(), old.hidden_proj, old.clip_adapter_dim)
             != (new.visual_tokens(), new.hidden_proj, new.clip_adapter_dim)
             || (new.text_tokens() > 0 && self.adapter_proj_cls.is_none())
         {
-            return Err(ModelError::config("adem", "the model was built with tensors of other sizes"));
+            return Err(ModelError::config(
+                "adem",
+                "the model was built with tensors of other sizes",
+            ));
         }
         self.config = config;
         Ok(())
@@ -134,28 +146,44 @@ impl AdemVl {
         let device = features.device();
         let cls = features.clone().narrow(1, 0, 1);
         let patches = features.narrow(1, 1, all - 1);
-        let v = self.adapter_proj.forward(pool_grid(patches.clone(), &a.down_sample, a.pool));
-        let scale: Vec<f32> =
-            pictures.iter().map(|on| if *on { a.beta as f32 } else { 0.0 }).collect();
+        let v = self
+            .adapter_proj
+            .forward(pool_grid(patches.clone(), &a.down_sample, a.pool));
+        let scale: Vec<f32> = pictures
+            .iter()
+            .map(|on| if *on { a.beta as f32 } else { 0.0 })
+            .collect();
         let v = v * Tensor::from_data(TensorData::new(scale, [batch, 1, 1]), &device);
-        let tokens = self.adapter_proj_cls.as_ref().filter(|_| a.text_tokens() > 0).map(|proj| {
-            let mut rows = Vec::new();
-            if a.with_cls {
-                rows.push(cls.reshape([batch, 1, width]));
-            }
-            if a.input_tokens > 0 {
-                rows.push(pool_grid(patches, &[a.input_tokens], a.pool));
-            }
-            proj.forward(Tensor::cat(rows, 1))
-        });
-        VisualPrompt { memory: self.remember(v), tokens, pictures: pictures.to_vec() }
+        let tokens = self
+            .adapter_proj_cls
+            .as_ref()
+            .filter(|_| a.text_tokens() > 0)
+            .map(|proj| {
+                let mut rows = Vec::new();
+                if a.with_cls {
+                    rows.push(cls.reshape([batch, 1, width]));
+                }
+                if a.input_tokens > 0 {
+                    rows.push(pool_grid(patches, &[a.input_tokens], a.pool));
+                }
+                proj.forward(Tensor::cat(rows, 1))
+            });
+        VisualPrompt {
+            memory: self.remember(v),
+            tokens,
+            pictures: pictures.to_vec(),
+        }
     }
 
     /// What the decoder sees of `batch` rows without pictures.
     pub fn see_nothing(&self, batch: usize) -> VisualPrompt {
         let [_, n, dim] = self.adapter_emb1.dims();
         let v = Tensor::zeros([batch, n, dim], &self.adapter_emb1.val().device());
-        VisualPrompt { memory: self.remember(v), tokens: None, pictures: vec![false; batch] }
+        VisualPrompt {
+            memory: self.remember(v),
+            tokens: None,
+            pictures: vec![false; batch],
+        }
     }
 
     fn remember(&self, v: Tensor<3>) -> VisualMemory {
@@ -165,7 +193,10 @@ impl AdemVl {
 
     /// Decoder's view of a prompt's pictures.
     pub(crate) fn vision<'a>(&'a self, prompt: &'a VisualPrompt) -> Vision<'a> {
-        Vision { memory: &prompt.memory, config: &self.config.adem }
+        Vision {
+            memory: &prompt.memory,
+            config: &self.config.adem,
+        }
     }
 
     /// Visual tokens in the text of a row with a picture.
@@ -180,14 +211,19 @@ impl AdemVl {
         let share = (slots.len() / pictures.max(1)).max(1);
         let places = slot_tensors(slots, visual, share, &device);
         let text = self.llama.embed(places.ids);
-        let (Some(places), Some(tokens)) = (places.visual, tokens) else { return text };
+        let (Some(places), Some(tokens)) = (places.visual, tokens) else {
+            return text;
+        };
         let [batch, length, dim] = text.dims();
         let picked = tokens
             .clone()
             .reshape([-1, dim as i64])
             .select(0, places.index)
             .reshape([batch, length, dim]);
-        let mask = places.mask.reshape([batch, length, 1]).expand([batch, length, dim]);
+        let mask = places
+            .mask
+            .reshape([batch, length, 1])
+            .expand([batch, length, dim]);
         text.mask_where(mask, picked)
     }
 
@@ -209,7 +245,9 @@ impl AdemVl {
         let batch = assemble_rows(rows, self.text_tokens(), prefix, max_tokens)?;
         let embeddings = self.embed(&batch.slots, prompt.tokens.as_ref());
         let positions = Positions::new(embeddings.dims()[1], 0, &[]);
-        let hidden = self.llama.hidden(embeddings, Some(self.vision(prompt)), &positions, None);
+        let hidden = self
+            .llama
+            .hidden(embeddings, Some(self.vision(prompt)), &positions, None);
         Ok((hidden, batch.labels))
     }
 

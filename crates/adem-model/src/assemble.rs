@@ -89,9 +89,15 @@ pub(crate) fn assemble_rows(
         slots.push(s);
         labels.push(l);
     }
-    let last = labels.iter().filter_map(|l| l.iter().rposition(Option::is_some)).max();
+    let last = labels
+        .iter()
+        .filter_map(|l| l.iter().rposition(Option::is_some))
+        .max();
     let length = last.ok_or_else(|| {
-        ModelError::argument("rows", "no token to learn: every label is masked or cut off")
+        ModelError::argument(
+            "rows",
+            "no token to learn: every label is masked or cut off",
+        )
     })? + 1;
     for (s, l) in slots.iter_mut().zip(&mut labels) {
         s.resize(length, Slot::Pad);
@@ -124,7 +130,11 @@ pub(crate) fn slot_tensors(
     device: &Device,
 ) -> SlotTensors {
     let shape = [rows.len(), rows.first().map_or(0, Vec::len)];
-    let flat = || rows.iter().enumerate().flat_map(|(b, r)| r.iter().map(move |s| (b, *s)));
+    let flat = || {
+        rows.iter()
+            .enumerate()
+            .flat_map(|(b, r)| r.iter().map(move |s| (b, *s)))
+    };
     let ids: Vec<i32> = flat()
         .map(|(_, s)| match s {
             Slot::Token(id) => id as i32,
@@ -142,5 +152,8 @@ pub(crate) fn slot_tensors(
         mask: Tensor::from_data(TensorData::new(mask, shape), device),
         index: Tensor::from_data(TensorData::new(index, [shape[0] * shape[1]]), device),
     });
-    SlotTensors { ids: Tensor::from_data(TensorData::new(ids, shape), device), visual }
+    SlotTensors {
+        ids: Tensor::from_data(TensorData::new(ids, shape), device),
+        visual,
+    }
 }

@@ -281,14 +281,20 @@ const LARGEST: usize = 1 << 20;
 
 fn sized(field: &'static str, value: usize) -> Result<(), ModelError> {
     if value == 0 || value > LARGEST {
-        return Err(ModelError::config(field, format!("is {value}, must be in 1..={LARGEST}")));
+        return Err(ModelError::config(
+            field,
+            format!("is {value}, must be in 1..={LARGEST}"),
+        ));
     }
     Ok(())
 }
 
 fn finite(field: &'static str, value: f64) -> Result<(), ModelError> {
     if !value.is_finite() {
-        return Err(ModelError::config(field, format!("is {value}, must be a finite number")));
+        return Err(ModelError::config(
+            field,
+            format!("is {value}, must be a finite number"),
+        ));
     }
     Ok(())
 }
@@ -307,7 +313,10 @@ impl LlamaConfig {
         if !self.dim.is_multiple_of(self.n_heads) || !self.head_dim().is_multiple_of(2) {
             return Err(ModelError::config(
                 "llama.n_heads",
-                format!("{} heads must divide dim {} into even parts", self.n_heads, self.dim),
+                format!(
+                    "{} heads must divide dim {} into even parts",
+                    self.n_heads, self.dim
+                ),
             ));
         }
         if !self.n_heads.is_multiple_of(self.kv_heads()) {
@@ -349,7 +358,10 @@ impl ClipConfig {
         if self.blocks_run() > self.layers {
             return Err(ModelError::config(
                 "clip.run_layers",
-                format!("{} of {} blocks cannot be run", self.run_layers, self.layers),
+                format!(
+                    "{} of {} blocks cannot be run",
+                    self.run_layers, self.layers
+                ),
             ));
         }
         Ok(())
@@ -363,7 +375,10 @@ impl AdemConfig {
         finite("adem.beta", self.beta)?;
         finite("adem.clip_adapter_scale", self.clip_adapter_scale)?;
         if self.down_sample.is_empty() {
-            return Err(ModelError::config("adem.down_sample", "needs at least one scale"));
+            return Err(ModelError::config(
+                "adem.down_sample",
+                "needs at least one scale",
+            ));
         }
         for &tokens in &self.down_sample {
             sized("adem.down_sample", tokens)?;
@@ -391,7 +406,10 @@ impl AdemConfig {
 fn square(field: &'static str, tokens: usize) -> Result<(), ModelError> {
     let side = tokens.isqrt();
     if side * side != tokens || tokens > LARGEST {
-        return Err(ModelError::config(field, format!("{tokens} is not a square number")));
+        return Err(ModelError::config(
+            field,
+            format!("{tokens} is not a square number"),
+        ));
     }
     Ok(())
 }

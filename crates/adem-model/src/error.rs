@@ -44,10 +44,16 @@ pub enum ModelError {
 
 impl ModelError {
     pub(crate) fn config(field: &'static str, message: impl Into<String>) -> Self {
-        Self::Config { field, message: message.into() }
+        Self::Config {
+            field,
+            message: message.into(),
+        }
     }
 
     pub(crate) fn argument(argument: &'static str, message: impl Into<String>) -> Self {
-        Self::Argument { argument, message: message.into() }
+        Self::Argument {
+            argument,
+            message: message.into(),
+        }
     }
 }

@@ -64,7 +64,9 @@ impl<'m> Generation<'m> {
         prompt.serves(rows)?;
         let mut slots: Vec<Vec<Slot>> = Vec::with_capacity(rows);
         for (row, text) in texts.iter().enumerate() {
-            let ids: Vec<u32> = std::iter::once(options.bos).chain(text.iter().copied()).collect();
+            let ids: Vec<u32> = std::iter::once(options.bos)
+                .chain(text.iter().copied())
+                .collect();
             let picture = prompt.has_picture(row, rows);
             slots.push(with_prefix(&ids, picture, model.text_tokens(), prefix));
         }
@@ -83,7 +85,11 @@ impl<'m> Generation<'m> {
             // Rows draw from sequences of their own: a row is the same alone and in a batch's
             // first place.
             samplers.push(Sampler::new(match options.sampling {
-                Sampling::TopP { temperature, top_p, seed } => Sampling::TopP {
+                Sampling::TopP {
+                    temperature,
+                    top_p,
+                    seed,
+                } => Sampling::TopP {
                     temperature,
                     top_p,
                     seed: seed.wrapping_add(row as u64),
@@ -167,6 +173,11 @@ impl<'m> Generation<'m> {
 
 /// A tensor's values on the host, as f32.
 async fn read(x: Tensor<3>) -> Result<Vec<f32>, ModelError> {
-    let data = x.into_data_async().await.map_err(|e| ModelError::Read(e.to_string()))?;
-    data.convert_dtype(DType::F32).try_to_vec().map_err(|e| ModelError::Read(format!("{e:?}")))
+    let data = x
+        .into_data_async()
+        .await
+        .map_err(|e| ModelError::Read(e.to_string()))?;
+    data.convert_dtype(DType::F32)
+        .try_to_vec()
+        .map_err(|e| ModelError::Read(format!("{e:?}")))
 }

@@ -34,7 +34,10 @@ pub fn token_loss(
     let device = hidden.device();
     let places = Tensor::<1, Int>::from_data(TensorData::new(places, [n]), &device);
     let targets = Tensor::<2, Int>::from_data(TensorData::new(targets, [n, 1]), &device);
-    let learned = hidden.reshape([batch * tokens, dim]).select(0, places).unsqueeze::<3>();
+    let learned = hidden
+        .reshape([batch * tokens, dim])
+        .select(0, places)
+        .unsqueeze::<3>();
     let logits = llama.logits(learned).squeeze_dim::<2>(0);
     Some(log_softmax(logits, 1).gather(1, targets).mean().neg())
 }

@@ -79,7 +79,11 @@ impl Linear {
 
     /// `[.., in]` to `[.., out]`.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        linear(x, self.weight.val().transpose(), self.bias.as_ref().map(|b| b.val()))
+        linear(
+            x,
+            self.weight.val().transpose(),
+            self.bias.as_ref().map(|b| b.val()),
+        )
     }
 }
 
@@ -128,7 +132,10 @@ impl RmsNorm {
     /// # Errors
     /// Those of the source.
     pub fn new(b: &mut Builder, name: &str, dim: usize, eps: f64) -> Result<Self, SourceError> {
-        Ok(Self { weight: b.param(&format!("{name}.weight"), [dim])?, eps })
+        Ok(Self {
+            weight: b.param(&format!("{name}.weight"), [dim])?,
+            eps,
+        })
     }
 
     /// `[batch, tokens, dim]` to the same shape.
@@ -155,7 +162,9 @@ impl Embedding {
         name: &str,
         [vocabulary, dim]: [usize; 2],
     ) -> Result<Self, SourceError> {
-        Ok(Self { weight: b.param(&format!("{name}.weight"), [vocabulary, dim])? })
+        Ok(Self {
+            weight: b.param(&format!("{name}.weight"), [vocabulary, dim])?,
+        })
     }
 
     /// Token ids `[batch, tokens]` to `[batch, tokens, dim]`.

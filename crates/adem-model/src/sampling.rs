@@ -26,7 +26,12 @@ pub enum Sampling {
 
 impl Sampling {
     fn validate(&self) -> Result<(), ModelError> {
-        let Self::TopP { temperature, top_p, .. } = self else { return Ok(()) };
+        let Self::TopP {
+            temperature, top_p, ..
+        } = self
+        else {
+            return Ok(());
+        };
         if !(temperature.is_finite() && *temperature > 0.0) {
             return Err(ModelError::argument(
                 "temperature",
@@ -34,7 +39,10 @@ impl Sampling {
             ));
         }
         if !(*top_p > 0.0 && *top_p <= 1.0) {
-            return Err(ModelError::argument("top_p", format!("is {top_p}, must be in (0, 1]")));
+            return Err(ModelError::argument(
+                "top_p",
+                format!("is {top_p}, must be in (0, 1]"),
+            ));
         }
         Ok(())
     }
@@ -58,7 +66,10 @@ impl Sampler {
             Sampling::Greedy => 0,
             Sampling::TopP { seed, .. } => seed,
         };
-        Ok(Self { sampling, rng: ChaCha8Rng::seed_from_u64(seed) })
+        Ok(Self {
+            sampling,
+            rng: ChaCha8Rng::seed_from_u64(seed),
+        })
     }
 
     /// The next token from the logits of the whole vocabulary.
@@ -71,9 +82,9 @@ impl Sampler {
         }
         Ok(match self.sampling {
             Sampling::Greedy => argmax(logits),
-            Sampling::TopP { temperature, top_p, .. } => {
-                nucleus(logits, temperature, top_p, self.rng.random::<f64>())
-            }
+            Sampling::TopP {
+                temperature, top_p, ..
+            } => nucleus(logits, temperature, top_p, self.rng.random::<f64>()),
         })
     }
 }
@@ -147,8 +158,12 @@ mod tests {
     #[test]
     fn draws_follow_the_probabilities() {
         let logits = [0.0f32, (3.0f32).ln(), f32::NEG_INFINITY];
-        let mut sampler =
-            Sampler::new(Sampling::TopP { temperature: 1.0, top_p: 1.0, seed: 7 }).unwrap();
+        let mut sampler = Sampler::new(Sampling::TopP {
+            temperature: 1.0,
+            top_p: 1.0,
+            seed: 7,
+        })
+        .unwrap();
         let mut counts = [0u32; 3];
         for _ in 0..4000 {
             counts[sampler.choose(&logits).unwrap() as usize] += 1;
@@ -161,14 +176,33 @@ mod tests {
     fn equal_seeds_give_equal_texts_and_bad_settings_are_refused() {
         let logits: Vec<f32> = (0..100).map(|i| (i as f32 * 0.7).sin()).collect();
         let draw = |seed| {
-            let mut s = Sampler::new(Sampling::TopP { temperature: 0.8, top_p: 0.9, seed }).unwrap();
-            (0..20).map(|_| s.choose(&logits).unwrap()).collect::<Vec<_>>()
+            let mut s = Sampler::new(Sampling::TopP {
+                temperature: 0.8,
+                top_p: 0.9,
+                seed,
+            })
+            .unwrap();
+            (0..20)
+                .map(|_| s.choose(&logits).unwrap())
+                .collect::<Vec<_>>()
         };
         assert_eq!(draw(3), draw(3));
         assert_ne!(draw(3), draw(4));
         for (temperature, top_p) in [(0.0, 0.5), (f64::NAN, 0.5), (1.0, 0.0), (1.0, 1.5)] {
-            assert!(Sampler::new(Sampling::TopP { temperature, top_p, seed: 0 }).is_err());
+            assert!(
+                Sampler::new(Sampling::TopP {
+                    temperature,
+                    top_p,
+                    seed: 0
+                })
+                .is_err()
+            );
         }
-        assert!(Sampler::new(Sampling::Greedy).unwrap().choose(&[1.0, f32::NAN]).is_err());
+        assert!(
+            Sampler::new(Sampling::Greedy)
+                .unwrap()
+                .choose(&[1.0, f32::NAN])
+                .is_err()
+        );
     }
 }

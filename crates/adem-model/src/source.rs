@@ -116,9 +116,9 @@ impl TensorSource for RandomInit {
             Start::Zeros => vec![0.0; n],
             Start::Ones => vec![1.0; n],
             Start::Normal(std) => (0..n).map(|_| (normal(&mut rng) * std) as f32).collect(),
-            Start::Uniform(bound) => {
-                (0..n).map(|_| ((rng.random::<f64>() * 2.0 - 1.0) * bound) as f32).collect()
-            }
+            Start::Uniform(bound) => (0..n)
+                .map(|_| ((rng.random::<f64>() * 2.0 - 1.0) * bound) as f32)
+                .collect(),
         };
         Ok(TensorData::new(values, shape.to_vec()))
     }

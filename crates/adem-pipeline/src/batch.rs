@@ -36,9 +36,15 @@ impl Captioner {
     /// [`PipelineError::Argument`] without any picture.
     pub fn encode(&self, pictures: &[RgbImage]) -> Result<Features, PipelineError> {
         if pictures.is_empty() {
-            return Err(PipelineError::argument("pictures", "are none, give at least one"));
+            return Err(PipelineError::argument(
+                "pictures",
+                "are none, give at least one",
+            ));
         }
-        let pixels = pictures.iter().flat_map(|picture| self.pixels(picture)).collect();
+        let pixels = pictures
+            .iter()
+            .flat_map(|picture| self.pixels(picture))
+            .collect();
         Ok(Features(self.features(pixels, pictures.len())))
     }
 
@@ -70,8 +76,7 @@ impl Captioner {
         let index = Tensor::from_data(index, self.device());
         let seen = self.see(features.0.clone().select(0, index));
         let options = self.options(most, Sampling::Greedy);
-        let mut generation =
-            Generation::new(self.model(), seen, &prompts, self.prefix(), options)?;
+        let mut generation = Generation::new(self.model(), seen, &prompts, self.prefix(), options)?;
         let mut ids = vec![Vec::new(); asks.len()];
         while let Some(step) = generation.step().await? {
             for (row, token) in ids.iter_mut().zip(step.tokens) {

@@ -62,8 +62,7 @@ impl Captioner {
         device: &Device,
     ) -> Result<Self, PipelineError> {
         let config = check::model_config(package.manifest())?;
-        let settings =
-            check::settings(package.manifest().clone(), package.tokenizer(), &config)?;
+        let settings = check::settings(package.manifest().clone(), package.tokenizer(), &config)?;
         let mut source = PackageSource::new(package.load_weights(progress).await?);
         let model = AdemVl::new(&config, &mut source, device)?;
         source.finish()?;
@@ -125,10 +124,18 @@ impl Captioner {
     /// A question that is empty or too long, a task the model was not trained for, impossible
     /// sampling; a broken picture is found when the session is polled.
     pub fn start(&self, request: Request) -> Result<Session<'_>, PipelineError> {
-        let Request { picture, task, sampling, max_new_tokens } = request;
+        let Request {
+            picture,
+            task,
+            sampling,
+            max_new_tokens,
+        } = request;
         Sampler::new(sampling)?;
         if max_new_tokens == Some(0) {
-            return Err(PipelineError::argument("max_new_tokens", "is 0, must be at least 1"));
+            return Err(PipelineError::argument(
+                "max_new_tokens",
+                "is 0, must be at least 1",
+            ));
         }
         let usual = self.manifest().max_new_tokens as usize;
         let wanted = max_new_tokens.unwrap_or(usual);
@@ -141,7 +148,12 @@ impl Captioner {
 
     pub(crate) fn options(&self, max_new_tokens: usize, sampling: Sampling) -> GenerationOptions {
         let entry = &self.manifest().tokenizer;
-        GenerationOptions { bos: entry.bos, eos: Some(entry.eos), max_new_tokens, sampling }
+        GenerationOptions {
+            bos: entry.bos,
+            eos: Some(entry.eos),
+            max_new_tokens,
+            sampling,
+        }
     }
 
     /// Token ids of the prompt for `task`, without `BOS` and prefix, that leave room for `answer`
@@ -156,8 +168,14 @@ impl Captioner {
         if !manifest.tasks.contains(&task.into()) {
             let model = manifest.name.clone();
             return Err(match task {
-                Task::Caption => PipelineError::Task { model, task: "caption pictures" },
-                Task::Question(_) => PipelineError::Task { model, task: "answer questions" },
+                Task::Caption => PipelineError::Task {
+                    model,
+                    task: "caption pictures",
+                },
+                Task::Question(_) => PipelineError::Task {
+                    model,
+                    task: "answer questions",
+                },
             });
         }
         let room = self.room(answer, picture)?;
@@ -178,7 +196,12 @@ impl Captioner {
             (_, false) => self.prefix().without_picture.len(),
         };
         let visual = if picture { visual } else { 0 };
-        Ok(prompt_room(config.llama.max_seq_len, prefix, visual, answer)?)
+        Ok(prompt_room(
+            config.llama.max_seq_len,
+            prefix,
+            visual,
+            answer,
+        )?)
     }
 
     pub(crate) fn tokenizer(&self) -> &Tokenizer {
@@ -196,12 +219,17 @@ impl Captioner {
     /// What the decoder saw last, if that was the picture of this digest.
     pub(crate) fn recall(&self, digest: &Digest) -> Option<VisualPrompt> {
         let last = self.last.borrow();
-        last.as_ref().filter(|seen| seen.digest == *digest).map(|seen| seen.prompt.clone())
+        last.as_ref()
+            .filter(|seen| seen.digest == *digest)
+            .map(|seen| seen.prompt.clone())
     }
 
     /// Keeps what the decoder sees of a picture for the next question about it.
     pub(crate) fn remember(&self, digest: Digest, prompt: &VisualPrompt) {
-        *self.last.borrow_mut() = Some(Seen { digest, prompt: prompt.clone() });
+        *self.last.borrow_mut() = Some(Seen {
+            digest,
+            prompt: prompt.clone(),
+        });
     }
 
     /// A picture's file to the encoder's input `[3, side, side]`.
@@ -211,14 +239,19 @@ impl Captioner {
 
     /// A decoded picture to the encoder's input `[3, side, side]`.
     pub(crate) fn pixels(&self, picture: &RgbImage) -> Vec<f32> {
-        pixels(picture, self.manifest().image.size, &self.settings.normalisation)
+        pixels(
+            picture,
+            self.manifest().image.size,
+            &self.settings.normalisation,
+        )
     }
 
     /// Encoder features `[batch, 1 + G*G, width]` of `batch` pictures' pixels, one after another.
     pub(crate) fn features(&self, pixels: Vec<f32>, batch: usize) -> Tensor<3> {
         let side = self.manifest().image.size as usize;
         let data = TensorData::new(pixels, [batch, 3, side, side]);
-        self.model.encode(Tensor::from_data(data, &self.device), None)
+        self.model
+            .encode(Tensor::from_data(data, &self.device), None)
     }
 
     /// What the decoder sees of rows of features.

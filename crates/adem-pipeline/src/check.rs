@@ -22,7 +22,10 @@ pub(crate) struct Settings {
 pub(crate) fn model_config(manifest: &Manifest) -> Result<ModelConfig, PipelineError> {
     let config: ModelConfig =
         serde_path_to_error::deserialize(&manifest.model).map_err(|error| {
-            PipelineError::manifest(&format!("model.{}", error.path()), error.inner().to_string())
+            PipelineError::manifest(
+                &format!("model.{}", error.path()),
+                error.inner().to_string(),
+            )
         })?;
     config.validate()?;
     Ok(config)
@@ -53,12 +56,30 @@ pub(crate) fn settings(
         with_picture: templates.prefix_ids(&tokenizer, true),
         without_picture: templates.prefix_ids(&tokenizer, false),
     };
-    let normalisation = Normalisation { mean: manifest.image.mean, std: manifest.image.std };
-    let settings = Settings { manifest, tokenizer, templates, normalisation, prefix };
+    let normalisation = Normalisation {
+        mean: manifest.image.mean,
+        std: manifest.image.std,
+    };
+    let settings = Settings {
+        manifest,
+        tokenizer,
+        templates,
+        normalisation,
+        prefix,
+    };
     // A package that could never answer is refused when it is loaded, not when it is asked.
-    let words = settings.prefix.with_picture.len().max(settings.prefix.without_picture.len());
+    let words = settings
+        .prefix
+        .with_picture
+        .len()
+        .max(settings.prefix.without_picture.len());
     let most = settings.manifest.max_new_tokens as usize;
-    let room = prompt_room(config.llama.max_seq_len, words, config.adem.text_tokens(), most)?;
+    let room = prompt_room(
+        config.llama.max_seq_len,
+        words,
+        config.adem.text_tokens(),
+        most,
+    )?;
     settings.templates.caption_ids(&settings.tokenizer, room)?;
     Ok(settings)
 }

@@ -62,10 +62,16 @@ pub enum PipelineError {
 
 impl PipelineError {
     pub(crate) fn manifest(field: &str, reason: impl Into<String>) -> Self {
-        Self::Manifest { field: field.to_owned(), reason: reason.into() }
+        Self::Manifest {
+            field: field.to_owned(),
+            reason: reason.into(),
+        }
     }
 
     pub(crate) fn argument(argument: &'static str, reason: impl Into<String>) -> Self {
-        Self::Argument { argument, reason: reason.into() }
+        Self::Argument {
+            argument,
+            reason: reason.into(),
+        }
     }
 }

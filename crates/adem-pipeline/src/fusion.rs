@@ -33,12 +33,17 @@ impl FusionChange {
 
     /// The visual tokens that are kept; `None` for all.
     pub(crate) fn kept(&self, config: &AdemConfig) -> Result<Option<Range<usize>>, PipelineError> {
-        let Some(index) = self.only_scale else { return Ok(None) };
+        let Some(index) = self.only_scale else {
+            return Ok(None);
+        };
         let scales = &config.down_sample;
         let Some(tokens) = scales.get(index) else {
             return Err(PipelineError::argument(
                 "only_scale",
-                format!("is {index}, the model has scales 0 to {}", scales.len().saturating_sub(1)),
+                format!(
+                    "is {index}, the model has scales 0 to {}",
+                    scales.len().saturating_sub(1)
+                ),
             ));
         };
         let start = scales[..index].iter().sum();

@@ -39,11 +39,18 @@ pub struct Request {
 impl Request {
     /// Asks for a greedy caption.
     pub fn caption(picture: Vec<u8>) -> Self {
-        Self { picture: Some(picture), ..Self::default() }
+        Self {
+            picture: Some(picture),
+            ..Self::default()
+        }
     }
 
     /// Asks a question about a picture, answered greedily.
     pub fn question(picture: Vec<u8>, question: impl Into<String>) -> Self {
-        Self { picture: Some(picture), task: Task::Question(question.into()), ..Self::default() }
+        Self {
+            picture: Some(picture),
+            task: Task::Question(question.into()),
+            ..Self::default()
+        }
     }
 }

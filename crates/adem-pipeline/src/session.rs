@@ -53,7 +53,11 @@ pub struct Session<'c> {
 
 #[derive(Debug)]
 enum Stage<'c> {
-    Picture { picture: Option<Vec<u8>>, prompt: Vec<u32>, options: GenerationOptions },
+    Picture {
+        picture: Option<Vec<u8>>,
+        prompt: Vec<u32>,
+        options: GenerationOptions,
+    },
     Text(Box<Writing<'c>>),
     Ended,
 }
@@ -76,7 +80,11 @@ impl<'c> Session<'c> {
     ) -> Self {
         Self {
             captioner,
-            stage: Stage::Picture { picture, prompt, options },
+            stage: Stage::Picture {
+                picture,
+                prompt,
+                options,
+            },
             timings: Timings::default(),
         }
     }
@@ -88,7 +96,11 @@ impl<'c> Session<'c> {
     /// A picture that cannot be read, a device that fails, weights that give no numbers.
     pub async fn next(&mut self) -> Result<Option<Event>, PipelineError> {
         match std::mem::replace(&mut self.stage, Stage::Ended) {
-            Stage::Picture { picture, prompt, options } => {
+            Stage::Picture {
+                picture,
+                prompt,
+                options,
+            } => {
                 let clock = Stopwatch::start();
                 let seen = match picture {
                     Some(bytes) => self.see(&bytes).await?,

@@ -27,24 +27,38 @@ impl PackageSource {
         let count = self.weights.len();
         match self.weights.unused().next() {
             None => Ok(()),
-            Some(tensor) => Err(PipelineError::Unused { count, first: tensor.name.to_owned() }),
+            Some(tensor) => Err(PipelineError::Unused {
+                count,
+                first: tensor.name.to_owned(),
+            }),
         }
     }
 }
 
 impl TensorSource for PackageSource {
     fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<TensorData, SourceError> {
-        let values = self.weights.take(name, shape).map_err(|error| match error {
-            PackageError::MissingTensor { tensor } => {
-                SourceError::Missing { name: tensor, origin: "the package".to_owned() }
-            }
-            PackageError::Shape { tensor, expected, found } => {
-                SourceError::Shape { name: tensor, expected, found }
-            }
-            other => {
-                SourceError::Unreadable { name: name.to_owned(), message: other.to_string() }
-            }
-        })?;
+        let values = self
+            .weights
+            .take(name, shape)
+            .map_err(|error| match error {
+                PackageError::MissingTensor { tensor } => SourceError::Missing {
+                    name: tensor,
+                    origin: "the package".to_owned(),
+                },
+                PackageError::Shape {
+                    tensor,
+                    expected,
+                    found,
+                } => SourceError::Shape {
+                    name: tensor,
+                    expected,
+                    found,
+                },
+                other => SourceError::Unreadable {
+                    name: name.to_owned(),
+                    message: other.to_string(),
+                },
+            })?;
         Ok(TensorData::new(values, shape.to_vec()))
     }
 }

@@ -60,7 +60,11 @@ pub fn tiny_config(vocab_size: usize) -> ModelConfig {
             heads: 2,
             ..ClipConfig::default()
         },
-        adem: AdemConfig { down_sample: vec![16, 4], hidden_proj: 8, ..AdemConfig::default() },
+        adem: AdemConfig {
+            down_sample: vec![16, 4],
+            hidden_proj: 8,
+            ..AdemConfig::default()
+        },
     }
 }
 
@@ -70,12 +74,20 @@ pub fn tiny_config(vocab_size: usize) -> ModelConfig {
 /// # Errors
 /// Those of writing a package; there is nothing else to go wrong.
 pub fn write_tiny_package(folder: &Path, seed: u64) -> Result<Manifest, PipelineError> {
-    let settings = BpeTraining { vocab_size: 200, ..BpeTraining::default() };
-    let words = vocabulary().into_iter().chain(["a picture of", "Question: Answer:"].map(str::to_owned));
+    let settings = BpeTraining {
+        vocab_size: 200,
+        ..BpeTraining::default()
+    };
+    let words = vocabulary()
+        .into_iter()
+        .chain(["a picture of", "Question: Answer:"].map(str::to_owned));
     let json = train_bpe(words, &settings)?;
     let tokenizer = Tokenizer::from_bytes(&json)?;
     let config = tiny_config(tokenizer.vocab_size());
-    let mut recorder = Recorder { init: RandomInit::new(seed), tensors: Vec::new() };
+    let mut recorder = Recorder {
+        init: RandomInit::new(seed),
+        tensors: Vec::new(),
+    };
     AdemVl::new(&config, &mut recorder, &Device::flex())?;
     let model = serde_json::to_value(&config)
         .map_err(|error| PipelineError::manifest("model", error.to_string()))?;
@@ -83,7 +95,11 @@ pub fn write_tiny_package(folder: &Path, seed: u64) -> Result<Manifest, Pipeline
     let draft = Draft {
         name: "tiny random model".to_owned(),
         model,
-        image: ImageSpec { size: TINY_SIDE, mean: [0.5; 3], std: [0.25; 3] },
+        image: ImageSpec {
+            size: TINY_SIDE,
+            mean: [0.5; 3],
+            std: [0.25; 3],
+        },
         prompts: Prompts {
             image_prefix: "Image: ".to_owned(),
             no_image_prefix: "Image: N/A".to_owned(),
@@ -92,13 +108,19 @@ pub fn write_tiny_package(folder: &Path, seed: u64) -> Result<Manifest, Pipeline
         },
         tasks: vec![Task::Caption, Task::Question],
         max_new_tokens: 8,
-        provenance: Provenance { training: "none: random weights".to_owned(), ..Provenance::default() },
+        provenance: Provenance {
+            training: "none: random weights".to_owned(),
+            ..Provenance::default()
+        },
         token_ids: TokenIds {
             bos: special.bos,
             eos: special.eos,
             pad: special.pad.unwrap_or(special.eos),
         },
     };
-    let options = WriteOptions { dtype: Dtype::F32, shard_bytes: 32 << 10 };
+    let options = WriteOptions {
+        dtype: Dtype::F32,
+        shard_bytes: 32 << 10,
+    };
     Ok(write(folder, draft, &json, recorder.tensors, &options)?)
 }

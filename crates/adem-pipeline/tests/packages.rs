@@ -43,12 +43,24 @@ fn an_unchanged_package_loads_and_reports_progress() {
 fn parts_that_contradict_each_other_are_named() {
     for (pointer, value, named) in [
         ("/image/size", json!(32), "`image.size`: is 32"),
-        ("/model/llama/vocab_size", json!(40), "`model.llama.vocab_size`: is 40"),
+        (
+            "/model/llama/vocab_size",
+            json!(40),
+            "`model.llama.vocab_size`: is 40",
+        ),
         ("/model/llama/dim", json!("wide"), "`model.llama.dim`"),
         ("/model/clip/patch", json!(5), "`clip.patch`"),
-        ("/tokenizer/eos", json!(100_000), "`tokenizer.eos`: is 100000"),
+        (
+            "/tokenizer/eos",
+            json!(100_000),
+            "`tokenizer.eos`: is 100000",
+        ),
         ("/max_new_tokens", json!(96), "context of 96 positions"),
-        ("/model/llama/ffn_hidden", json!(32), "tensor `layers.0.feed_forward."),
+        (
+            "/model/llama/ffn_hidden",
+            json!(32),
+            "tensor `layers.0.feed_forward.",
+        ),
         ("/model/llama/n_layers", json!(3), "tensor `layers.2."),
         ("/model/llama/n_layers", json!(1), "the first is `layers.1."),
     ] {
@@ -68,5 +80,8 @@ fn a_task_the_model_was_not_trained_for_is_refused() {
     let captioner = load(folder.path()).unwrap();
     let request = adem_pipeline::Request::question(Vec::new(), "why?");
     let message = captioner.start(request).unwrap_err().to_string();
-    assert!(message.contains("not trained to answer questions"), "{message}");
+    assert!(
+        message.contains("not trained to answer questions"),
+        "{message}"
+    );
 }

@@ -31,7 +31,9 @@ fn scene(seed: u64) -> RgbImage {
 
 fn png(picture: &RgbImage) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
-    picture.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+    picture
+        .write_to(&mut bytes, image::ImageFormat::Png)
+        .unwrap();
     bytes.into_inner()
 }
 
@@ -77,7 +79,10 @@ fn a_picture_asked_about_again_is_not_encoded_again() {
     let (_folder, captioner) = tiny();
     let (one, other) = (png(&scene(1)), png(&scene(2)));
     let seen = |picture: &[u8], question: &str| {
-        finish(&captioner, Request::question(picture.to_vec(), question)).timings.vision_ms > 0.0
+        finish(&captioner, Request::question(picture.to_vec(), question))
+            .timings
+            .vision_ms
+            > 0.0
     };
     assert!(seen(&one, "how many shapes are there?"));
     assert!(!seen(&one, "what colour is the circle?"));
@@ -101,7 +106,11 @@ fn a_batch_answers_as_single_requests_do() {
     let together = pollster::block_on(captioner.answer(&features, &asks)).unwrap();
     for (ask, text) in asks.into_iter().zip(together) {
         let picture = Some(png(&pictures[ask.picture]));
-        let request = Request { picture, task: ask.task, ..Request::default() };
+        let request = Request {
+            picture,
+            task: ask.task,
+            ..Request::default()
+        };
         assert_eq!(finish(&captioner, request).text, text);
     }
 }
@@ -110,8 +119,19 @@ fn a_batch_answers_as_single_requests_do() {
 fn seeds_decide_what_is_sampled() {
     let (_folder, captioner) = tiny();
     let text = |seed| {
-        let sampling = Sampling::TopP { temperature: 5.0, top_p: 1.0, seed };
-        finish(&captioner, Request { sampling, ..Request::caption(png(&scene(4))) }).text
+        let sampling = Sampling::TopP {
+            temperature: 5.0,
+            top_p: 1.0,
+            seed,
+        };
+        finish(
+            &captioner,
+            Request {
+                sampling,
+                ..Request::caption(png(&scene(4)))
+            },
+        )
+        .text
     };
     assert_eq!(text(1), text(1));
     assert_ne!(text(1), text(2));
@@ -121,20 +141,37 @@ fn seeds_decide_what_is_sampled() {
 fn tokens_are_at_most_those_asked_for() {
     let (_folder, captioner) = tiny();
     let tokens = |max| {
-        let request = Request { max_new_tokens: Some(max), ..Request::caption(png(&scene(5))) };
-        captioner.start(request).map(|s| pollster::block_on(s.finish()).unwrap().tokens)
+        let request = Request {
+            max_new_tokens: Some(max),
+            ..Request::caption(png(&scene(5)))
+        };
+        captioner
+            .start(request)
+            .map(|s| pollster::block_on(s.finish()).unwrap().tokens)
     };
     assert!(tokens(3).unwrap() <= 3);
     // More than the window holds is as much as it holds.
     assert!(tokens(1000).unwrap() < captioner.config().llama.max_seq_len);
-    assert!(matches!(tokens(0), Err(PipelineError::Argument { argument: "max_new_tokens", .. })));
+    assert!(matches!(
+        tokens(0),
+        Err(PipelineError::Argument {
+            argument: "max_new_tokens",
+            ..
+        })
+    ));
 }
 
 #[test]
 fn text_alone_can_be_asked_about() {
     let (_folder, captioner) = tiny();
     let task = Task::Question("is there a red circle?".into());
-    finish(&captioner, Request { task, ..Request::default() });
+    finish(
+        &captioner,
+        Request {
+            task,
+            ..Request::default()
+        },
+    );
 }
 
 #[test]
@@ -142,10 +179,17 @@ fn a_changed_fusion_changes_the_text_and_leaves_the_original_alone() {
     let (_folder, captioner) = tiny();
     let request = Request::caption(png(&scene(6)));
     let before = finish(&captioner, request.clone()).text;
-    let blind = FusionChange { alpha: Some(0.0), with_cls: Some(false), ..FusionChange::default() };
+    let blind = FusionChange {
+        alpha: Some(0.0),
+        with_cls: Some(false),
+        ..FusionChange::default()
+    };
     let blind = captioner.with_fusion(&blind).unwrap();
     let unseeing = finish(&blind, request.clone()).text;
-    assert_eq!(unseeing, finish(&blind, Request::caption(png(&scene(7)))).text);
+    assert_eq!(
+        unseeing,
+        finish(&blind, Request::caption(png(&scene(7)))).text
+    );
     assert_eq!(before, finish(&captioner, request).text);
 }
 
@@ -153,7 +197,10 @@ fn a_changed_fusion_changes_the_text_and_leaves_the_original_alone() {
 fn a_scale_that_is_not_there_is_refused() {
     let (_folder, captioner) = tiny();
     for (scale, fits) in [(0, true), (1, true), (2, false)] {
-        let change = FusionChange { only_scale: Some(scale), ..FusionChange::default() };
+        let change = FusionChange {
+            only_scale: Some(scale),
+            ..FusionChange::default()
+        };
         assert_eq!(captioner.with_fusion(&change).is_ok(), fits);
     }
 }
@@ -163,12 +210,19 @@ fn a_broken_request_leaves_the_captioner_usable() {
     let (_folder, captioner) = tiny();
     let picture = png(&scene(8));
     let empty = captioner.start(Request::question(picture.clone(), " \n"));
-    assert!(empty.unwrap_err().to_string().contains("the question is empty"));
+    assert!(
+        empty
+            .unwrap_err()
+            .to_string()
+            .contains("the question is empty")
+    );
     let words = "word ".repeat(10_000);
     let long = captioner.start(Request::question(picture.clone(), words));
     assert!(long.unwrap_err().to_string().contains("10000 words"));
 
-    let mut broken = captioner.start(Request::caption(picture[..40].to_vec())).unwrap();
+    let mut broken = captioner
+        .start(Request::caption(picture[..40].to_vec()))
+        .unwrap();
     let error = pollster::block_on(broken.next()).unwrap_err();
     assert!(matches!(error, PipelineError::Picture(_)), "{error}");
     assert!(pollster::block_on(broken.next()).unwrap().is_none());

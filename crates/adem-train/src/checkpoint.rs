@@ -24,10 +24,13 @@ pub struct Tensors {
 
 impl TensorSource for Tensors {
     fn tensor(&mut self, name: &str, _: &[usize]) -> Result<TensorData, SourceError> {
-        self.map.get(name).cloned().ok_or_else(|| SourceError::Missing {
-            name: name.to_owned(),
-            origin: self.origin.clone(),
-        })
+        self.map
+            .get(name)
+            .cloned()
+            .ok_or_else(|| SourceError::Missing {
+                name: name.to_owned(),
+                origin: self.origin.clone(),
+            })
     }
 }
 
@@ -56,8 +59,9 @@ impl Checkpoint {
     pub fn save(&self, path: &Path) -> Result<(), TrainError> {
         let mut entries: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
         let mut push = |name: String, data: &TensorData| -> Result<(), TrainError> {
-            let values =
-                data.as_slice::<f32>().map_err(|e| TrainError::Read(format!("{name}: {e:?}")))?;
+            let values = data
+                .as_slice::<f32>()
+                .map_err(|e| TrainError::Read(format!("{name}: {e:?}")))?;
             let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
             entries.push((name, data.shape().to_vec(), bytes));
             Ok(())
@@ -83,8 +87,8 @@ impl Checkpoint {
                 .map_err(|e| TrainError::file(path, e))?;
             views.push((name.clone(), view));
         }
-        let bytes = safetensors::serialize(views, Some(metadata))
-            .map_err(|e| TrainError::file(path, e))?;
+        let bytes =
+            safetensors::serialize(views, Some(metadata)).map_err(|e| TrainError::file(path, e))?;
         write_atomically(path, &bytes)
     }
 
@@ -98,18 +102,25 @@ impl Checkpoint {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(TrainError::file(path, error)),
         };
-        let damaged = |message: String| TrainError::Checkpoint { path: path.into(), message };
-        let (_, header) =
-            SafeTensors::read_metadata(&bytes).map_err(|e| damaged(e.to_string()))?;
+        let damaged = |message: String| TrainError::Checkpoint {
+            path: path.into(),
+            message,
+        };
+        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| damaged(e.to_string()))?;
         let metadata = header.metadata().clone().unwrap_or_default();
         let field = |key: &str| {
-            metadata.get(key).cloned().ok_or_else(|| damaged(format!("has no `{key}`")))
+            metadata
+                .get(key)
+                .cloned()
+                .ok_or_else(|| damaged(format!("has no `{key}`")))
         };
         let found = field("settings")?;
         if found != settings {
             return Err(damaged(format!("was made with other settings: {found}")));
         }
-        let step = field("step")?.parse().map_err(|_| damaged("has no step number".to_owned()))?;
+        let step = field("step")?
+            .parse()
+            .map_err(|_| damaged("has no step number".to_owned()))?;
         let times: BTreeMap<String, usize> =
             serde_json::from_str(&field("times")?).map_err(|e| damaged(e.to_string()))?;
         let file = SafeTensors::deserialize(&bytes).map_err(|e| damaged(e.to_string()))?;
@@ -134,11 +145,26 @@ impl Checkpoint {
             let (Some(first), Some(second)) = (first, second) else {
                 return Err(damaged(format!("moments of `{name}` are missing")));
             };
-            moments.insert(name, Moments { time, first, second });
+            moments.insert(
+                name,
+                Moments {
+                    time,
+                    first,
+                    second,
+                },
+            );
         }
-        let weights = Tensors { map: all, origin: path.display().to_string() };
+        let weights = Tensors {
+            map: all,
+            origin: path.display().to_string(),
+        };
         debug_assert!(weights.map.values().all(|d| d.dtype() == DType::F32));
-        Ok(Some(Self { step, settings: found, weights, moments }))
+        Ok(Some(Self {
+            step,
+            settings: found,
+            weights,
+            moments,
+        }))
     }
 }
 

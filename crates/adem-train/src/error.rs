@@ -62,6 +62,9 @@ pub enum TrainError {
 impl TrainError {
     /// An error about the file `path`.
     pub fn file(path: impl Into<PathBuf>, error: impl std::fmt::Display) -> Self {
-        Self::File { path: path.into(), message: error.to_string() }
+        Self::File {
+            path: path.into(),
+            message: error.to_string(),
+        }
     }
 }

@@ -9,8 +9,8 @@ mod named;
 mod optimiser;
 mod progress;
 mod run;
-mod schedule;
 pub mod scenes;
+mod schedule;
 
 pub use checkpoint::{Checkpoint, Tensors};
 pub use error::TrainError;

@@ -47,13 +47,18 @@ pub fn named_tensors<M: Module>(module: &M) -> Result<BTreeMap<String, TensorDat
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
             match param.val().try_into_data() {
                 Ok(data) => {
-                    self.found.insert(self.path.name(), data.convert_dtype(DType::F32));
+                    self.found
+                        .insert(self.path.name(), data.convert_dtype(DType::F32));
                 }
                 Err(error) => self.failed = Some(format!("{}: {error}", self.path.name())),
             }
         }
     }
-    let mut collect = Collect { path: Path::default(), found: BTreeMap::new(), failed: None };
+    let mut collect = Collect {
+        path: Path::default(),
+        found: BTreeMap::new(),
+        failed: None,
+    };
     module.visit(&mut collect);
     match collect.failed {
         Some(message) => Err(TrainError::Read(message)),
@@ -80,5 +85,8 @@ pub fn freeze<M: Module>(module: M, trainable: impl Fn(&str) -> bool) -> M {
             param.set_require_grad(trainable)
         }
     }
-    module.map(&mut Mark { path: Path::default(), trainable })
+    module.map(&mut Mark {
+        path: Path::default(),
+        trainable,
+    })
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::optim::{AdamW, AdamWConfig, AdamWState, AdaptiveMomentumState, Optimizer};
-use burn::tensor::{Device, DType, Gradients, Tensor, TensorData};
+use burn::tensor::{DType, Device, Gradients, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
@@ -27,7 +27,12 @@ pub struct AdamWSettings {
 
 impl Default for AdamWSettings {
     fn default() -> Self {
-        Self { beta_1: 0.9, beta_2: 0.95, epsilon: 1e-8, weight_decay: 0.02 }
+        Self {
+            beta_1: 0.9,
+            beta_2: 0.95,
+            epsilon: 1e-8,
+            weight_decay: 0.02,
+        }
     }
 }
 
@@ -61,7 +66,10 @@ impl NamedAdamW {
             .with_beta_2(settings.beta_2)
             .with_epsilon(settings.epsilon);
         Self {
-            decayed: config.clone().with_weight_decay(settings.weight_decay).build(),
+            decayed: config
+                .clone()
+                .with_weight_decay(settings.weight_decay)
+                .build(),
             plain: config.with_weight_decay(0.0).build(),
             states: BTreeMap::new(),
             saved: BTreeMap::new(),
@@ -90,13 +98,20 @@ impl NamedAdamW {
                 self.path.leave();
             }
             fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-                let Some(gradient) = param.val().grad_remove(self.gradients) else { return param };
+                let Some(gradient) = param.val().grad_remove(self.gradients) else {
+                    return param;
+                };
                 let name = self.path.name();
                 let (lr, optimiser) = (self.lr, &mut *self.optimiser);
                 param.map(|value| optimiser.update(&name, lr, value, gradient))
             }
         }
-        module.map(&mut Step { optimiser: self, gradients, lr, path: Path::default() })
+        module.map(&mut Step {
+            optimiser: self,
+            gradients,
+            lr,
+            path: Path::default(),
+        })
     }
 
     fn update<const D: usize>(
@@ -108,7 +123,10 @@ impl NamedAdamW {
     ) -> Tensor<D> {
         let state = match self.states.remove(name) {
             Some(state) => state.downcast::<AdamWState<D>>().ok().map(|s| *s),
-            None => self.saved.remove(name).map(|m| restore(m, &gradient.device())),
+            None => self
+                .saved
+                .remove(name)
+                .map(|m| restore(m, &gradient.device())),
         };
         let rule = match D > 1 {
             true => &self.decayed,

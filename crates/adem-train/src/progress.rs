@@ -46,12 +46,18 @@ impl Log {
             .append(true)
             .open(&path)
             .map_err(|e| TrainError::file(path, e))?;
-        Ok(Self { file: Some(file), show: Box::new(show) })
+        Ok(Self {
+            file: Some(file),
+            show: Box::new(show),
+        })
     }
 
     /// Tells nobody.
     pub fn silent() -> Self {
-        Self { file: None, show: Box::new(|_| ()) }
+        Self {
+            file: None,
+            show: Box::new(|_| ()),
+        }
     }
 
     fn write(&mut self, report: &Report) {
@@ -74,7 +80,13 @@ pub(crate) struct Meter {
 
 impl Meter {
     pub(crate) fn new(every: Duration) -> Self {
-        Self { since: Instant::now(), every, loss: 0.0, count: 0, samples: 0 }
+        Self {
+            since: Instant::now(),
+            every,
+            loss: 0.0,
+            count: 0,
+            samples: 0,
+        }
     }
 
     /// Counts a step; reports when it is time or `last` is true.

@@ -130,7 +130,11 @@ pub fn run_stage<S: Stage>(
             .try_into_scalar::<f32>()
             .map_err(|e| TrainError::Read(format!("{e:?}")))?;
         if !value.is_finite() {
-            return Err(TrainError::LossNotFinite { stage: stage.name(), step, loss: value });
+            return Err(TrainError::LossNotFinite {
+                stage: stage.name(),
+                step,
+                loss: value,
+            });
         }
         let mut gradients = loss.backward();
         let lr = plan.schedule.at((step + 1) as f64);
@@ -156,7 +160,10 @@ pub fn run_stage<S: Stage>(
         }
     }
     let origin = plan.checkpoint.display().to_string();
-    Ok(Outcome::Finished(Tensors { map: named_tensors(&model)?, origin }))
+    Ok(Outcome::Finished(Tensors {
+        map: named_tensors(&model)?,
+        origin,
+    }))
 }
 
 fn save<M: Module>(
@@ -168,7 +175,10 @@ fn save<M: Module>(
     Checkpoint {
         step,
         settings: plan.settings.clone(),
-        weights: Tensors { map: named_tensors(model)?, origin: String::new() },
+        weights: Tensors {
+            map: named_tensors(model)?,
+            origin: String::new(),
+        },
         moments: optimiser.moments()?,
     }
     .save(&plan.checkpoint)

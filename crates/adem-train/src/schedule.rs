@@ -35,7 +35,12 @@ mod tests {
 
     #[test]
     fn it_rises_linearly_peaks_at_the_warm_ups_end_and_falls_to_the_minimum() {
-        let s = Schedule { lr: 2.0, min_lr: 0.5, warmup: 10.0, total: 110.0 };
+        let s = Schedule {
+            lr: 2.0,
+            min_lr: 0.5,
+            warmup: 10.0,
+            total: 110.0,
+        };
         assert_eq!(s.at(0.0), 0.0);
         assert_eq!(s.at(5.0), 1.0);
         assert_eq!(s.at(10.0), 2.0);

@@ -19,11 +19,17 @@ pub enum FactKind {
 
 impl FactKind {
     /// Every kind.
-    pub const ALL: [Self; 4] = [Self::Object, Self::Relation, Self::Background, Self::Distinct];
+    pub const ALL: [Self; 4] = [
+        Self::Object,
+        Self::Relation,
+        Self::Background,
+        Self::Distinct,
+    ];
 
     /// The kind of a fact.
     pub fn of(fact: &Fact) -> Self {
-        let joins = |direction: &Direction| fact.text.contains(&format!(" {} ", direction.phrase()));
+        let joins =
+            |direction: &Direction| fact.text.contains(&format!(" {} ", direction.phrase()));
         if Direction::ALL.iter().any(joins) {
             Self::Relation
         } else if fact.text.ends_with(" background") {

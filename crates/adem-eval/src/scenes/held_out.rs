@@ -1,14 +1,13 @@
-//! Which scenes are kept for evaluation.
+//! Which scenes an evaluation judges.
 
-/// Seeds with this bit are never trained on.
-const HELD_OUT: u64 = 1 << 63;
+use adem_data::scenes::HELD_OUT_SEEDS;
 
 /// Seed of scene number `index` of the evaluation set `set`.
 ///
-/// The highest bit of every seed is set; training draws its scenes from seeds without it. Sets of
-/// different numbers are different scenes.
+/// Every seed is below [`HELD_OUT_SEEDS`], from which training never draws. Sets of different
+/// numbers are different scenes.
 pub fn held_out_seed(set: u64, index: u64) -> u64 {
-    mix(mix(set).wrapping_add(index)) | HELD_OUT
+    mix(mix(set).wrapping_add(index)) % HELD_OUT_SEEDS
 }
 
 /// SplitMix64's finaliser: every bit of the input changes about half of the output.
@@ -30,7 +29,7 @@ mod tests {
         for set in 0..20 {
             for index in 0..1000 {
                 let seed = held_out_seed(set, index);
-                assert!(seed & HELD_OUT != 0);
+                assert!(seed < HELD_OUT_SEEDS);
                 assert!(seen.insert(seed), "set {set}, scene {index} occurs twice");
             }
         }

@@ -65,7 +65,10 @@ pub struct Failure {
 
 impl SettingReport {
     pub(super) fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), ..Self::default() }
+        Self {
+            name: name.to_owned(),
+            ..Self::default()
+        }
     }
 
     /// Counts a caption; what is wrong with it, if anything.
@@ -75,7 +78,10 @@ impl SettingReport {
         self.understood.add(verdict.parsed);
         self.complete.add(verdict.complete);
         for fact in &verdict.facts {
-            self.facts.entry(FactKind::of(fact)).or_default().add(fact.holds);
+            self.facts
+                .entry(FactKind::of(fact))
+                .or_default()
+                .add(fact.holds);
         }
         let wrong = verdict.facts.iter().filter(|fact| !fact.holds);
         (!verdict.is_true()).then(|| Failure {
@@ -114,12 +120,21 @@ impl ScenesReport {
     fn captions_table(&self) -> Table {
         let names = ["captions true", "complete", "understood"];
         let facts = FactKind::ALL.map(FactKind::name);
-        let columns = names.into_iter().chain(facts).map(|name| (name, Align::Right));
+        let columns = names
+            .into_iter()
+            .chain(facts)
+            .map(|name| (name, Align::Right));
         let mut table = Table::new([("% of", Align::Left)].into_iter().chain(columns));
         for s in &self.settings {
             let facts = FactKind::ALL.map(|kind| s.fact(kind));
-            let cells = [s.captions, s.complete, s.understood].into_iter().chain(facts);
-            table.row([s.name.clone()].into_iter().chain(cells.map(|cell| cell.to_string())));
+            let cells = [s.captions, s.complete, s.understood]
+                .into_iter()
+                .chain(facts);
+            table.row(
+                [s.name.clone()]
+                    .into_iter()
+                    .chain(cells.map(|cell| cell.to_string())),
+            );
         }
         table
     }
@@ -130,7 +145,11 @@ impl ScenesReport {
         let mut table = Table::new(columns.into_iter().chain(kinds));
         for s in &self.settings {
             let kinds = QaKind::ALL.iter().map(|kind| s.kind(*kind).to_string());
-            table.row([s.name.clone(), s.questions.to_string()].into_iter().chain(kinds));
+            table.row(
+                [s.name.clone(), s.questions.to_string()]
+                    .into_iter()
+                    .chain(kinds),
+            );
         }
         table
     }
@@ -139,7 +158,11 @@ impl ScenesReport {
 impl fmt::Display for ScenesReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let questions = self.settings.first().map_or(0, |s| s.questions.of);
-        write!(f, "{}: {} unseen scenes, {questions} questions", self.model, self.scenes)?;
+        write!(
+            f,
+            "{}: {} unseen scenes, {questions} questions",
+            self.model, self.scenes
+        )?;
         if self.scenes < self.count {
             write!(f, " (stopped, {} were asked for)", self.count)?;
         }

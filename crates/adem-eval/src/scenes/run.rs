@@ -88,9 +88,15 @@ impl ScenesEval {
                 return Err(EvalError::Zero { argument });
             }
         }
-        let changed = self.settings.iter().map(|setting| captioner.with_fusion(&setting.change));
+        let changed = self
+            .settings
+            .iter()
+            .map(|setting| captioner.with_fusion(&setting.change));
         let captioners = changed.collect::<Result<Vec<_>, _>>()?;
-        let reports = self.settings.iter().map(|setting| SettingReport::new(&setting.name));
+        let reports = self
+            .settings
+            .iter()
+            .map(|setting| SettingReport::new(&setting.name));
         let mut report = ScenesReport {
             model: captioner.manifest().name.clone(),
             seed: self.seed,
@@ -141,11 +147,16 @@ impl ScenesEval {
         let scenes: Vec<Scene> = seeds.map(Scene::sample).collect();
         let pictures: Vec<RgbImage> = scenes.iter().map(|s| s.render(RENDER_SIDE)).collect();
         let asked = scenes.iter().enumerate();
-        let mut questions: Vec<(usize, Qa)> =
-            asked.flat_map(|(at, s)| s.questions().into_iter().map(move |qa| (at, qa))).collect();
+        let mut questions: Vec<(usize, Qa)> = asked
+            .flat_map(|(at, s)| s.questions().into_iter().map(move |qa| (at, qa)))
+            .collect();
         // Rows of one batch are padded to the longest: rows alike waste the least.
         questions.sort_by_key(|(_, qa)| qa.question.len());
-        Ok(Chunk { features: captioner.encode(&pictures)?, scenes, questions })
+        Ok(Chunk {
+            features: captioner.encode(&pictures)?,
+            scenes,
+            questions,
+        })
     }
 
     /// Judges one setting's captions and answers; returns what is wrong.
@@ -156,8 +167,12 @@ impl ScenesEval {
         report: &mut SettingReport,
     ) -> Result<Vec<Failure>, EvalError> {
         let mut failures = Vec::new();
-        let captions: Vec<Ask> =
-            (0..chunk.scenes.len()).map(|picture| Ask { picture, task: Task::Caption }).collect();
+        let captions: Vec<Ask> = (0..chunk.scenes.len())
+            .map(|picture| Ask {
+                picture,
+                task: Task::Caption,
+            })
+            .collect();
         let texts = captioner.answer(&chunk.features, &captions).await?;
         for (scene, text) in chunk.scenes.iter().zip(texts) {
             failures.extend(report.judge_caption(scene, &text));
@@ -165,7 +180,10 @@ impl ScenesEval {
         for questions in chunk.questions.chunks(self.batch) {
             let asks: Vec<Ask> = questions
                 .iter()
-                .map(|(at, qa)| Ask { picture: *at, task: Task::Question(qa.question.clone()) })
+                .map(|(at, qa)| Ask {
+                    picture: *at,
+                    task: Task::Question(qa.question.clone()),
+                })
                 .collect();
             let texts = captioner.answer(&chunk.features, &asks).await?;
             for ((at, qa), text) in questions.iter().zip(texts) {

@@ -14,7 +14,10 @@ pub struct Setting {
 impl Setting {
     /// The model as it was trained.
     pub fn trained() -> Self {
-        Self { name: "as trained".to_owned(), change: FusionChange::default() }
+        Self {
+            name: "as trained".to_owned(),
+            change: FusionChange::default(),
+        }
     }
 }
 
@@ -27,21 +30,46 @@ pub fn settings(captioner: &Captioner) -> Vec<Setting> {
     let row = |name: String, change: FusionChange| Setting { name, change };
     let mut rows = vec![
         Setting::trained(),
-        row("alpha = 0".to_owned(), FusionChange { alpha: Some(0.0), ..base }),
-        row("gamma = 0".to_owned(), FusionChange { gamma: Some(0.0), ..base }),
+        row(
+            "alpha = 0".to_owned(),
+            FusionChange {
+                alpha: Some(0.0),
+                ..base
+            },
+        ),
+        row(
+            "gamma = 0".to_owned(),
+            FusionChange {
+                gamma: Some(0.0),
+                ..base
+            },
+        ),
     ];
     if fusion.with_cls {
-        rows.push(row("no [cls]".to_owned(), FusionChange { with_cls: Some(false), ..base }));
+        rows.push(row(
+            "no [cls]".to_owned(),
+            FusionChange {
+                with_cls: Some(false),
+                ..base
+            },
+        ));
     }
     if fusion.down_sample.len() > 1 {
         for (index, tokens) in fusion.down_sample.iter().enumerate() {
             let side = tokens.isqrt();
-            let change = FusionChange { only_scale: Some(index), ..base };
+            let change = FusionChange {
+                only_scale: Some(index),
+                ..base
+            };
             rows.push(row(format!("{side}x{side} alone"), change));
         }
     }
     if fusion.with_cls {
-        let change = FusionChange { alpha: Some(0.0), with_cls: Some(false), ..base };
+        let change = FusionChange {
+            alpha: Some(0.0),
+            with_cls: Some(false),
+            ..base
+        };
         rows.push(row("alpha = 0, no [cls]".to_owned(), change));
     }
     rows

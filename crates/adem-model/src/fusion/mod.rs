@@ -32,7 +32,10 @@ impl VisualMemory {
     /// K and U from scaled visual features `v` `[batch, N, D]` and the shared position embeddings
     /// `emb1`, `emb2` `[1, N, D]`.
     pub fn new(v: Tensor<3>, emb1: Tensor<3>, emb2: Tensor<3>, phi: Projection) -> Self {
-        Self { keys: project(v.clone() + emb1, phi), values: v + emb2 }
+        Self {
+            keys: project(v.clone() + emb1, phi),
+            values: v + emb2,
+        }
     }
 
     /// Projected keys K, `[batch, N, D]`.
@@ -70,7 +73,8 @@ impl VisualMemory {
     /// `rows` is a multiple of the batch of pictures: rows that follow one another share one.
     pub fn kept_scores(&self, x: Tensor<3>, config: &AdemConfig) -> Tensor<3> {
         let [rows, t, _] = x.dims();
-        self.masked(self.by_picture(x), config).reshape([rows, t, self.tokens()])
+        self.masked(self.by_picture(x), config)
+            .reshape([rows, t, self.tokens()])
     }
 
     /// `[rows, T, D]` to `[batch, rows / batch * T, D]`.

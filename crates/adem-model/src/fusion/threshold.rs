@@ -53,10 +53,15 @@ fn by_counting(scores: Tensor<3>, index: usize) -> Tensor<3, Bool> {
                 .clone()
                 .reshape([batch, rows, 1, n])
                 .expand([batch, rows, n, n])
-                .lower_equal(part.reshape([batch, rows, n, 1]).expand([batch, rows, n, n]))
+                .lower_equal(
+                    part.reshape([batch, rows, n, 1])
+                        .expand([batch, rows, n, n]),
+                )
                 .int()
                 .sum_dim(3);
-            not_above.reshape([batch, rows, n]).greater_scalar(index as i64)
+            not_above
+                .reshape([batch, rows, n])
+                .greater_scalar(index as i64)
         })
         .collect::<Vec<_>>();
     Tensor::cat(parts, 1)

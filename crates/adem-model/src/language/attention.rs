@@ -30,7 +30,8 @@ pub struct Attention {
 impl Attention {
     pub(super) fn new(b: &mut Builder, name: &str, c: &LlamaConfig) -> Result<Self, SourceError> {
         let kv = c.kv_heads() * c.head_dim();
-        let mut part = |part: &str, widths| Linear::new(b, &format!("{name}.{part}"), widths, false);
+        let mut part =
+            |part: &str, widths| Linear::new(b, &format!("{name}.{part}"), widths, false);
         Ok(Self {
             wq: part("wq", [c.dim, c.dim])?,
             wk: part("wk", [c.dim, kv])?,
@@ -64,8 +65,9 @@ impl Attention {
         // The queries that share a key head stand below one another: no key is repeated.
         let group = self.heads / self.kv_heads;
         let q = (q / (head as f64).sqrt()).reshape([batch, self.kv_heads, group * tokens, head]);
-        let mut scores =
-            q.matmul(k.swap_dims(2, 3)).reshape([batch, self.heads, tokens, all]);
+        let mut scores = q
+            .matmul(k.swap_dims(2, 3))
+            .reshape([batch, self.heads, tokens, all]);
         if let Some(mask) = mask {
             scores = scores + mask.clone();
         }
@@ -73,6 +75,7 @@ impl Attention {
             .reshape([batch, self.kv_heads, group * tokens, all])
             .matmul(v)
             .reshape([batch, self.heads, tokens, head]);
-        self.wo.forward(mixed.swap_dims(1, 2).reshape([batch, tokens, dim]))
+        self.wo
+            .forward(mixed.swap_dims(1, 2).reshape([batch, tokens, dim]))
     }
 }

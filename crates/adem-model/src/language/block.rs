@@ -4,10 +4,10 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use burn::tensor::activation::silu;
 
+use super::Vision;
 use super::attention::Attention;
 use super::cache::LayerCache;
 use super::rope::Turn;
-use super::Vision;
 use crate::config::{LlamaConfig, Stage};
 use crate::nn::{Builder, Linear, RmsNorm};
 use crate::source::SourceError;
@@ -25,7 +25,8 @@ pub struct FeedForward {
 
 impl FeedForward {
     fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        self.w2.forward(silu(self.w1.forward(x.clone())) * self.w3.forward(x))
+        self.w2
+            .forward(silu(self.w1.forward(x.clone())) * self.w3.forward(x))
     }
 }
 
@@ -88,9 +89,15 @@ impl Block {
         mask: Option<&Tensor<4>>,
         cache: Option<&mut LayerCache>,
     ) -> Tensor<3> {
-        let mut fuse = Fuse { vision, result: None };
+        let mut fuse = Fuse {
+            vision,
+            result: None,
+        };
         let normed = fuse.at(Stage::MhsaIn, self.attention_norm.forward(x.clone()));
-        let h = x + fuse.at(Stage::MhsaOut, self.attention.forward(normed, turn, mask, cache));
+        let h = x + fuse.at(
+            Stage::MhsaOut,
+            self.attention.forward(normed, turn, mask, cache),
+        );
         let normed = fuse.at(Stage::MlpIn, self.ffn_norm.forward(h.clone()));
         h + fuse.at(Stage::MlpOut, self.feed_forward.forward(normed))
     }

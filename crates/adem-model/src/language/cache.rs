@@ -13,7 +13,10 @@ impl LayerCache {
     pub fn append(&mut self, keys: Tensor<4>, values: Tensor<4>) -> (Tensor<4>, Tensor<4>) {
         let all = match self.kept.take() {
             None => (keys, values),
-            Some((k, v)) => (Tensor::cat(vec![k, keys], 2), Tensor::cat(vec![v, values], 2)),
+            Some((k, v)) => (
+                Tensor::cat(vec![k, keys], 2),
+                Tensor::cat(vec![v, values], 2),
+            ),
         };
         self.kept = Some(all.clone());
         all
@@ -30,7 +33,10 @@ pub struct KvCache {
 impl KvCache {
     /// An empty cache for `layers` blocks.
     pub fn new(layers: usize) -> Self {
-        Self { layers: vec![LayerCache::default(); layers], tokens: 0 }
+        Self {
+            layers: vec![LayerCache::default(); layers],
+            tokens: 0,
+        }
     }
 
     /// Tokens held, padding included.
@@ -66,7 +72,11 @@ impl Positions {
             true => padding.to_vec(),
             false => Vec::new(),
         };
-        Self { padding, past, tokens }
+        Self {
+            padding,
+            past,
+            tokens,
+        }
     }
 
     /// New tokens in each row.
@@ -79,7 +89,11 @@ impl Positions {
     pub(super) fn rows(&self) -> Vec<i64> {
         match self.padding.is_empty() {
             true => vec![self.past as i64],
-            false => self.padding.iter().map(|p| self.past as i64 - *p as i64).collect(),
+            false => self
+                .padding
+                .iter()
+                .map(|p| self.past as i64 - *p as i64)
+                .collect(),
         }
     }
 

@@ -57,7 +57,13 @@ impl Llama {
             true => None,
             false => Some(Linear::new(b, "output", [c.dim, c.vocab_size], false)?),
         };
-        Ok(Self { tok_embeddings, layers, norm, output, rope: Rope::new(c) })
+        Ok(Self {
+            tok_embeddings,
+            layers,
+            norm,
+            output,
+            rope: Rope::new(c),
+        })
     }
 
     /// Token ids `[batch, tokens]` to embeddings `[batch, tokens, dim]`.
@@ -90,7 +96,9 @@ impl Llama {
         cache: Option<&mut KvCache>,
     ) -> Vec<Tensor<3>> {
         let mut states = vec![embeddings.clone()];
-        self.run(embeddings, vision, positions, cache, |h| states.push(h.clone()));
+        self.run(embeddings, vision, positions, cache, |h| {
+            states.push(h.clone())
+        });
         states
     }
 

@@ -32,7 +32,10 @@ impl Rope {
                 scaled(f, config)
             })
             .collect();
-        Self { frequencies, style: config.rope_style }
+        Self {
+            frequencies,
+            style: config.rope_style,
+        }
     }
 
     /// Cosines and sines at `positions`.
@@ -58,7 +61,9 @@ impl Rope {
 
 /// Slows low frequencies by `factor`, keeps high ones and blends between.
 fn scaled(frequency: f32, config: &LlamaConfig) -> f32 {
-    let Some(s) = &config.rope_scaling else { return frequency };
+    let Some(s) = &config.rope_scaling else {
+        return frequency;
+    };
     let old = s.original_max_position_embeddings as f32;
     let (low, high) = (s.low_freq_factor as f32, s.high_freq_factor as f32);
     let factor = s.factor as f32;

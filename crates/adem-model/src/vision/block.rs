@@ -1,9 +1,9 @@
 //! One pre-norm encoder block.
 
 use burn::module::{Module, Param};
+use burn::tensor::Tensor;
 use burn::tensor::activation::{gelu, sigmoid, softmax};
 use burn::tensor::module::linear;
-use burn::tensor::Tensor;
 
 use super::{Dropout, dropout_mask};
 use crate::config::ModelConfig;
@@ -37,14 +37,19 @@ impl Attention {
     fn forward(&self, x: Tensor<3>) -> Tensor<3> {
         let [batch, tokens, width] = x.dims();
         let head = width / self.heads;
-        let qkv = linear(x, self.in_proj_weight.val().transpose(), Some(self.in_proj_bias.val()))
-            .reshape([batch, tokens, 3, self.heads, head])
-            .permute([2, 0, 3, 1, 4]);
+        let qkv = linear(
+            x,
+            self.in_proj_weight.val().transpose(),
+            Some(self.in_proj_bias.val()),
+        )
+        .reshape([batch, tokens, 3, self.heads, head])
+        .permute([2, 0, 3, 1, 4]);
         let part = |i: usize| qkv.clone().narrow(0, i, 1).squeeze_dim::<4>(0);
         let (q, k, v) = (part(0), part(1), part(2));
         let scores = (q / (head as f64).sqrt()).matmul(k.swap_dims(2, 3));
         let mixed = softmax(scores, 3).matmul(v);
-        self.out_proj.forward(mixed.swap_dims(1, 2).reshape([batch, tokens, width]))
+        self.out_proj
+            .forward(mixed.swap_dims(1, 2).reshape([batch, tokens, width]))
     }
 }
 

@@ -115,9 +115,18 @@ impl ClipVision {
             .reshape([batch, 3, g, p, g, p])
             .permute([0, 2, 4, 1, 3, 5])
             .reshape([batch, g * g, 3 * p * p]);
-        let kernel = self.conv1.weight.val().reshape([width, 3 * p * p]).transpose();
+        let kernel = self
+            .conv1
+            .weight
+            .val()
+            .reshape([width, 3 * p * p])
+            .transpose();
         let x = burn::tensor::module::linear(patches, kernel, None);
-        let cls = self.class_embedding.val().reshape([1, 1, width]).expand([batch, 1, width]);
+        let cls = self
+            .class_embedding
+            .val()
+            .reshape([1, 1, width])
+            .expand([batch, 1, width]);
         let x = Tensor::cat(vec![cls, x], 1) + self.positional_embedding.val().unsqueeze();
         self.ln_pre.forward(x)
     }

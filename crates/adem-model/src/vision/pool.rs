@@ -35,7 +35,10 @@ pub fn pool_grid(patches: Tensor<3>, scales: &[usize], pool: Pool) -> Tensor<3> 
 fn average(patches: Tensor<3>, grid: usize, side: usize) -> Tensor<3> {
     let mut matrix = vec![0.0f32; side * side * grid * grid];
     for row in 0..side * side {
-        let (ys, xs) = (window(row / side, side, grid), window(row % side, side, grid));
+        let (ys, xs) = (
+            window(row / side, side, grid),
+            window(row % side, side, grid),
+        );
         let share = 1.0 / (ys.len() * xs.len()) as f32;
         for y in ys {
             for x in xs.clone() {

@@ -97,9 +97,24 @@ impl Default for ScenesConfig {
                 },
             },
             vocab_size: 448,
-            see: StageConfig { steps: 4000, batch: 32, lr: 1e-3, warmup: 200 },
-            read: StageConfig { steps: 2500, batch: 32, lr: 2e-3, warmup: 100 },
-            tune: StageConfig { steps: 3000, batch: 16, lr: 2e-3, warmup: 100 },
+            see: StageConfig {
+                steps: 4000,
+                batch: 32,
+                lr: 1e-3,
+                warmup: 200,
+            },
+            read: StageConfig {
+                steps: 1500,
+                batch: 32,
+                lr: 2e-3,
+                warmup: 100,
+            },
+            tune: StageConfig {
+                steps: 3000,
+                batch: 16,
+                lr: 2e-3,
+                warmup: 100,
+            },
             texts_per_picture: 4,
             adapter_dropout: 0.0,
             adamw: AdamWSettings::default(),
@@ -113,14 +128,21 @@ impl ScenesConfig {
     /// checked once the tokeniser has given its vocabulary.
     pub(crate) fn validate(&self) -> Result<(), TrainError> {
         let refuse = |field, message: String| Err(TrainError::Config { field, message });
-        for (field, stage) in [("see", &self.see), ("read", &self.read), ("tune", &self.tune)] {
+        for (field, stage) in [
+            ("see", &self.see),
+            ("read", &self.read),
+            ("tune", &self.tune),
+        ] {
             if stage.batch == 0 {
                 return refuse(field, "batch is 0, must be at least 1".to_owned());
             }
             if stage.steps == 0 || stage.warmup >= stage.steps {
                 return refuse(
                     field,
-                    format!("{} steps must be more than {} of warm-up", stage.steps, stage.warmup),
+                    format!(
+                        "{} steps must be more than {} of warm-up",
+                        stage.steps, stage.warmup
+                    ),
                 );
             }
             if !(stage.lr.is_finite() && stage.lr > 0.0) {

@@ -22,5 +22,9 @@ pub(crate) fn scene(seed: u64, purpose: Use, index: u64) -> Scene {
 
 /// Pixels of a scene, `[3, side, side]`, normalised.
 pub(crate) fn scene_pixels(scene: &Scene, side: usize) -> Vec<f32> {
-    pixels(&scene.render(RENDER_SIDE), side as u32, &Normalisation::CLIP)
+    pixels(
+        &scene.render(RENDER_SIDE),
+        side as u32,
+        &Normalisation::CLIP,
+    )
 }

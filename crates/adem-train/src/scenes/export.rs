@@ -69,15 +69,24 @@ pub fn export(
         },
     };
     let unused = |name: &str| {
-        (run..).take(1).any(|i| name.contains(&format!("resblocks.{i}.")))
+        (run..)
+            .take(1)
+            .any(|i| name.contains(&format!("resblocks.{i}.")))
     };
     let mut tensors = Vec::with_capacity(trained.map.len());
     for (name, data) in trained.map.into_iter().filter(|(name, _)| !unused(name)) {
         let shape = data.shape().to_vec();
-        let data =
-            data.try_to_vec::<f32>().map_err(|e| TrainError::Read(format!("{name}: {e:?}")))?;
+        let data = data
+            .try_to_vec::<f32>()
+            .map_err(|e| TrainError::Read(format!("{name}: {e:?}")))?;
         tensors.push(NewTensor { name, shape, data });
     }
-    write(folder, draft, tokenizer_json, tensors, &WriteOptions::default())?;
+    write(
+        folder,
+        draft,
+        tokenizer_json,
+        tensors,
+        &WriteOptions::default(),
+    )?;
     Ok(())
 }

@@ -28,7 +28,9 @@ pub(crate) const PAIRS: usize = Color::ALL.len() * Shape::ALL.len();
 
 /// 1 + the place of `value` in `all`.
 fn class<T: PartialEq>(all: &[T], value: &T) -> i32 {
-    all.iter().position(|v| v == value).map_or(0, |i| i as i32 + 1)
+    all.iter()
+        .position(|v| v == value)
+        .map_or(0, |i| i as i32 + 1)
 }
 
 /// Answers for one scene.
@@ -45,7 +47,10 @@ impl Answers {
     pub(crate) fn of(scene: &Scene, grid: usize) -> Self {
         let groups = scene.ordered_groups();
         let group_of = |object: usize| {
-            groups.iter().position(|g| g.members.contains(&object)).unwrap_or(0)
+            groups
+                .iter()
+                .position(|g| g.members.contains(&object))
+                .unwrap_or(0)
         };
         let mut patches = vec![Vec::with_capacity(grid * grid); PATCH_CLASSES.len()];
         for label in scene.patch_labels(grid) {
@@ -88,7 +93,11 @@ impl Answers {
             let (c, s) = (class(Color::ALL, color) - 1, class(Shape::ALL, shape) - 1);
             pairs[c as usize * Shape::ALL.len() + s as usize] = 1.0;
         }
-        Self { patches, picture, pairs }
+        Self {
+            patches,
+            picture,
+            pairs,
+        }
     }
 }
 
@@ -100,7 +109,8 @@ fn relation(scene: &Scene) -> i32 {
         .iter()
         .enumerate()
         .max_by(|(_, d), (_, e)| {
-            d.advance(a.centre, b.centre).total_cmp(&e.advance(a.centre, b.centre))
+            d.advance(a.centre, b.centre)
+                .total_cmp(&e.advance(a.centre, b.centre))
         })
         .map_or(0, |(i, _)| i);
     best as i32 + 1

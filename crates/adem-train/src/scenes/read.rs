@@ -44,12 +44,7 @@ impl Stage for Read {
         batch.len()
     }
 
-    fn loss(
-        &self,
-        model: &Llama,
-        batch: Vec<TrainRow>,
-        _: u64,
-    ) -> Result<Tensor<1>, TrainError> {
+    fn loss(&self, model: &Llama, batch: Vec<TrainRow>, _: u64) -> Result<Tensor<1>, TrainError> {
         let longest = batch.iter().map(|r| r.ids.len()).max().unwrap_or(0);
         let pad = self.texts.tokenizer.special().pad.unwrap_or(0);
         let mut ids = Vec::with_capacity(batch.len() * longest);
@@ -59,10 +54,8 @@ impl Stage for Read {
             ids.extend(real.chain(std::iter::repeat(pad as i32)).take(longest));
             labels.push(row.labels.clone());
         }
-        let ids = Tensor::<2, Int>::from_data(
-            TensorData::new(ids, [batch.len(), longest]),
-            &self.device,
-        );
+        let ids =
+            Tensor::<2, Int>::from_data(TensorData::new(ids, [batch.len(), longest]), &self.device);
         let positions = Positions::new(longest, 0, &[]);
         let hidden = model.hidden(model.embed(ids), None, &positions, None);
         token_loss(model, hidden, &labels).ok_or(TrainError::Config {

@@ -46,7 +46,12 @@ pub fn train(
     let mut model = config.model.clone();
     model.llama.vocab_size = texts.tokenizer.vocab_size();
     model.validate()?;
-    let run = Run { config, model: &model, folder, stop };
+    let run = Run {
+        config,
+        model: &model,
+        folder,
+        stop,
+    };
     let device = device.clone().autodiff();
 
     let see = See {
@@ -63,7 +68,11 @@ pub fn train(
     };
     let encoder = encoder_of(seen);
 
-    let read = Read { config: config.clone(), texts: texts.clone(), device: device.clone() };
+    let read = Read {
+        config: config.clone(),
+        texts: texts.clone(),
+        device: device.clone(),
+    };
     let Some(decoder) = run.stage(read, &config.read, log, |saved| {
         let mut source = start(saved, Vec::new(), config.seed);
         let builder = &mut adem_model::nn::Builder::new(&mut source, &device);
@@ -74,7 +83,12 @@ pub fn train(
         return Ok(Stopped::Yes);
     };
 
-    let tune = Tune { config: config.clone(), model: model.clone(), texts, device: device.clone() };
+    let tune = Tune {
+        config: config.clone(),
+        model: model.clone(),
+        texts,
+        device: device.clone(),
+    };
     let Some(all) = run.stage(tune, &config.tune, log, |saved| {
         let mut source = start(saved, vec![encoder, decoder], config.seed);
         Ok(AdemVl::new(&model, &mut source, &device)?)
@@ -140,7 +154,10 @@ impl Run<'_> {
 
 /// Weights a stage starts from: its own checkpoint, else those of earlier stages, else random.
 fn start(saved: Option<Tensors>, earlier: Vec<Tensors>, seed: u64) -> Start {
-    Start { given: saved.map_or(earlier, |s| vec![s]), random: RandomInit::new(seed) }
+    Start {
+        given: saved.map_or(earlier, |s| vec![s]),
+        random: RandomInit::new(seed),
+    }
 }
 
 struct Start {

@@ -84,8 +84,11 @@ impl See {
     /// Share of each vocabulary token among a scene's descriptions.
     fn words(&self, scene: &Scene) -> Vec<f32> {
         let mut counts = vec![0.0f32; self.model.llama.vocab_size];
-        let ids: Vec<u32> =
-            scene.captions().iter().flat_map(|c| self.texts.tokenizer.encode(c)).collect();
+        let ids: Vec<u32> = scene
+            .captions()
+            .iter()
+            .flat_map(|c| self.texts.tokenizer.encode(c))
+            .collect();
         for id in &ids {
             counts[*id as usize] += 1.0 / ids.len() as f32;
         }
@@ -138,14 +141,26 @@ impl Stage for See {
         let features = model.visual.forward(pixels, None);
         let [n, all, width] = features.dims();
         let cls = features.clone().narrow(1, 0, 1).reshape([n, width]);
-        let patches = features.narrow(1, 1, all - 1).reshape([n * (all - 1), width]);
-        let places = choices(model.patch_head.forward(patches), &PATCH_CLASSES, &batch.patches);
-        let whole =
-            choices(model.picture_head.forward(cls.clone()), &picture_classes(), &batch.picture);
+        let patches = features
+            .narrow(1, 1, all - 1)
+            .reshape([n * (all - 1), width]);
+        let places = choices(
+            model.patch_head.forward(patches),
+            &PATCH_CLASSES,
+            &batch.patches,
+        );
+        let whole = choices(
+            model.picture_head.forward(cls.clone()),
+            &picture_classes(),
+            &batch.picture,
+        );
         let pairs = Tensor::<2>::from_data(batch.pairs, &self.device);
         let exists = yes_or_no(model.pair_head.forward(cls.clone()), pairs);
         let words = Tensor::<2>::from_data(batch.words, &self.device);
-        let contrast = contrastive(model.picture_proj.forward(cls), model.text_proj.forward(words));
+        let contrast = contrastive(
+            model.picture_proj.forward(cls),
+            model.text_proj.forward(words),
+        );
         Ok(places + whole * 0.25 + exists + contrast * CONTRAST)
     }
 
@@ -191,6 +206,9 @@ fn contrastive(pictures: Tensor<2>, texts: Tensor<2>) -> Tensor<1> {
 /// The encoder's tensors alone.
 pub(crate) fn encoder_of(trained: Tensors) -> Tensors {
     let Tensors { map, origin } = trained;
-    let map = map.into_iter().filter(|(name, _)| name.starts_with("backbone.visual.")).collect();
+    let map = map
+        .into_iter()
+        .filter(|(name, _)| name.starts_with("backbone.visual."))
+        .collect();
     Tensors { map, origin }
 }

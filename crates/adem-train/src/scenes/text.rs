@@ -28,14 +28,26 @@ pub(crate) fn train_tokenizer(seed: u64, vocab_size: usize) -> Result<Vec<u8>, T
     let mut texts = Vec::new();
     for index in 0..TOKENIZER_SCENES {
         let scene = scene(seed, Use::Read, index);
-        texts.extend(scene.captions().into_iter().map(|c| format!("{} {c}", p.caption)));
+        texts.extend(
+            scene
+                .captions()
+                .into_iter()
+                .map(|c| format!("{} {c}", p.caption)),
+        );
         for qa in scene.questions() {
-            texts.push(format!("{} {}", p.question.replace("{question}", &qa.question), qa.answer));
+            texts.push(format!(
+                "{} {}",
+                p.question.replace("{question}", &qa.question),
+                qa.answer
+            ));
         }
         texts.push(p.image_prefix.clone());
         texts.push(p.no_image_prefix.clone());
     }
-    let settings = BpeTraining { vocab_size, ..BpeTraining::default() };
+    let settings = BpeTraining {
+        vocab_size,
+        ..BpeTraining::default()
+    };
     Ok(train_bpe(texts, &settings)?)
 }
 
@@ -55,17 +67,30 @@ impl Texts {
             with_picture: prompts.prefix_ids(&tokenizer, true),
             without_picture: prompts.prefix_ids(&tokenizer, false),
         };
-        Ok(Self { tokenizer, prompts, prefix })
+        Ok(Self {
+            tokenizer,
+            prompts,
+            prefix,
+        })
     }
 
     /// Prompt and answer as a row: `BOS prompt answer EOS`, only the answer learned.
     pub(crate) fn row(&self, prompt: &str, answer: &str) -> TrainRow {
         let special = self.tokenizer.special();
         let asked = self.tokenizer.encode_with_bos(prompt).len();
-        let mut ids = self.tokenizer.encode_with_bos(&format!("{prompt} {answer}"));
+        let mut ids = self
+            .tokenizer
+            .encode_with_bos(&format!("{prompt} {answer}"));
         ids.push(special.eos);
-        let labels = (0..).zip(&ids).map(|(i, id)| (i >= asked).then_some(*id)).collect();
-        TrainRow { ids, labels, picture: true }
+        let labels = (0..)
+            .zip(&ids)
+            .map(|(i, id)| (i >= asked).then_some(*id))
+            .collect();
+        TrainRow {
+            ids,
+            labels,
+            picture: true,
+        }
     }
 
     /// Caption row of a scene; mostly its main caption.
@@ -103,7 +128,10 @@ impl Texts {
                 ids.extend(&self.prefix.with_picture);
                 let captions = scene.captions();
                 let told = rng.random_range(0..captions.len().max(1));
-                ids.extend(self.tokenizer.encode(captions.get(told).map_or("", String::as_str)));
+                ids.extend(
+                    self.tokenizer
+                        .encode(captions.get(told).map_or("", String::as_str)),
+                );
             }
         }
         let rest = match alone || rng.random::<f64>() < 0.4 {
@@ -111,8 +139,15 @@ impl Texts {
             false => self.question_rows(scene, 1, rng).pop().unwrap_or_default(),
         };
         ids.extend(rest.ids.iter().skip(1));
-        let labels = (0..).zip(&ids).map(|(i, id)| (i > 0).then_some(*id)).collect();
-        TrainRow { ids, labels, picture: false }
+        let labels = (0..)
+            .zip(&ids)
+            .map(|(i, id)| (i > 0).then_some(*id))
+            .collect();
+        TrainRow {
+            ids,
+            labels,
+            picture: false,
+        }
     }
 }
 

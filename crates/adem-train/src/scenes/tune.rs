@@ -48,7 +48,10 @@ impl Stage for Tune {
             let questions = self.config.texts_per_picture.saturating_sub(1);
             rows.extend(self.texts.question_rows(&scene, questions, &mut rng));
         }
-        Ok(TuneBatch { pixels: TensorData::new(pixels, [n, 3, side, side]), rows })
+        Ok(TuneBatch {
+            pixels: TensorData::new(pixels, [n, 3, side, side]),
+            rows,
+        })
     }
 
     fn samples(&self, batch: &TuneBatch) -> usize {
@@ -58,7 +61,10 @@ impl Stage for Tune {
     fn loss(&self, model: &AdemVl, batch: TuneBatch, step: u64) -> Result<Tensor<1>, TrainError> {
         let pixels = Tensor::<4>::from_data(batch.pixels, &self.device);
         let mut rng = ChaCha8Rng::seed_from_u64(self.config.seed ^ (step << 20));
-        let dropout = Dropout { probability: self.config.adapter_dropout, rng: &mut rng };
+        let dropout = Dropout {
+            probability: self.config.adapter_dropout,
+            rng: &mut rng,
+        };
         let pictures = vec![true; pixels.dims()[0]];
         let prompt = model.see(model.encode(pixels, Some(dropout)), &pictures);
         let limit = self.model.llama.max_seq_len;
