@@ -123,24 +123,22 @@ fn page_equals_native(webgpu: bool, address: &str, kind: &str) {
     );
     for picture in pictures() {
         let bytes = fs::read(&picture).unwrap();
-        let expected = text(&captioner, Request::caption(bytes.clone()));
+        let expected = text(&captioner, Request::caption(bytes));
         assert_eq!(
             caption(&browser, &picture),
             expected,
             "{}",
             picture.display()
         );
-
-        let question = "what colour is the background?";
-        let expected = text(&captioner, Request::question(bytes, question));
-        assert_eq!(
-            ask(&browser, question),
-            "done",
-            "{}",
-            browser.text("#problem")
-        );
-        assert_eq!(browser.text("#answer"), expected, "{}", picture.display());
     }
+    let (picture, question) = (&pictures()[2], "what colour is the background?");
+    let expected = text(
+        &captioner,
+        Request::question(fs::read(picture).unwrap(), question),
+    );
+    let end = ask(&browser, question);
+    assert_eq!(end, "done", "{}", browser.text("#problem"));
+    assert_eq!(browser.text("#answer"), expected);
     assert_eq!(browser.console(), [""; 0]);
     let requests = browser.requests();
     let elsewhere: Vec<_> = requests

@@ -69,6 +69,8 @@ enum Start {
     Ones,
     Normal(f64),
     Uniform(f64),
+    /// Sines and cosines of a patch's row and column.
+    Places,
 }
 
 fn start_of(name: &str, shape: &[usize]) -> Start {
@@ -79,6 +81,8 @@ fn start_of(name: &str, shape: &[usize]) -> Start {
         Start::Zeros
     } else if norm {
         Start::Ones
+    } else if name.ends_with("positional_embedding") {
+        Start::Places
     } else if name == "adapter_emb1" || name.ends_with("embedding") || name.contains("embeddings.")
     {
         Start::Normal(0.02)
@@ -92,6 +96,33 @@ fn start_of(name: &str, shape: &[usize]) -> Start {
     } else {
         Start::Normal((1.0 / fan_in as f64).sqrt())
     }
+}
+
+/// Position embedding `[1 + G*G, width]` to start from: zero for `[cls]`; for patches a quarter of
+/// the channels each holds sines and cosines of row and column, with periods from two patches to
+/// four grids. Neighbours are alike from the first step, which a random start takes long to learn.
+fn places(shape: &[usize]) -> Vec<f32> {
+    let [tokens, width] = [shape.first(), shape.get(1)].map(|n| n.copied().unwrap_or(0));
+    let grid = tokens.saturating_sub(1).isqrt().max(1);
+    let quarter = (width / 4).max(1);
+    let value = |patch: usize, channel: usize| {
+        let at = [patch / grid, patch % grid][channel / quarter / 2 % 2] as f64;
+        let share = (channel % quarter) as f64 / quarter as f64;
+        let angle = at * std::f64::consts::PI * (2.0 * grid as f64).powf(-share);
+        let wave = match channel / quarter % 2 {
+            0 => angle.sin(),
+            _ => angle.cos(),
+        };
+        wave as f32
+    };
+    (0..tokens)
+        .flat_map(|token| (0..width).map(move |channel| (token, channel)))
+        .map(|(token, channel)| {
+            token
+                .checked_sub(1)
+                .map_or(0.0, |patch| value(patch, channel))
+        })
+        .collect()
 }
 
 /// FNV-1a, so that a name picks its stream the same way on every platform.
@@ -116,6 +147,7 @@ impl TensorSource for RandomInit {
             Start::Zeros => vec![0.0; n],
             Start::Ones => vec![1.0; n],
             Start::Normal(std) => (0..n).map(|_| (normal(&mut rng) * std) as f32).collect(),
+            Start::Places => places(shape),
             Start::Uniform(bound) => (0..n)
                 .map(|_| ((rng.random::<f64>() * 2.0 - 1.0) * bound) as f32)
                 .collect(),

@@ -13,6 +13,7 @@
 mod caption;
 mod check;
 mod dice;
+mod facts;
 mod geometry;
 mod grammar;
 mod groups;

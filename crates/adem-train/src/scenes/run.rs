@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use adem_model::{AdemVl, ModelConfig, RandomInit, SourceError, TensorSource};
+use adem_model::{AdemVl, RandomInit, SourceError, TensorSource};
 use burn::tensor::{Device, TensorData};
 
 use super::config::{ScenesConfig, StageConfig};
@@ -13,6 +13,8 @@ use super::read::Read;
 use super::see::{See, Seer, encoder_of};
 use super::text::{Texts, train_tokenizer};
 use super::tune::Tune;
+use serde_json::json;
+
 use crate::checkpoint::{Tensors, write_atomically};
 use crate::error::TrainError;
 use crate::progress::Log;
@@ -48,7 +50,6 @@ pub fn train(
     model.validate()?;
     let run = Run {
         config,
-        model: &model,
         folder,
         stop,
     };
@@ -60,7 +61,11 @@ pub fn train(
         texts: texts.clone(),
         device: device.clone(),
     };
-    let Some(seen) = run.stage(see, &config.see, log, |saved| {
+    let depends_on = json!({
+        "clip": model.clip, "adapters": model.adem.clip_adapter_dim,
+        "vocabulary": model.llama.vocab_size,
+    });
+    let Some(seen) = run.stage(see, &config.see, depends_on, log, |saved| {
         Seer::new(&model, &mut start(saved, Vec::new(), config.seed), &device)
     })?
     else {
@@ -73,12 +78,18 @@ pub fn train(
         texts: texts.clone(),
         device: device.clone(),
     };
-    let Some(decoder) = run.stage(read, &config.read, log, |saved| {
-        let mut source = start(saved, Vec::new(), config.seed);
-        let builder = &mut adem_model::nn::Builder::new(&mut source, &device);
-        adem_model::language::Llama::new(builder, &model.llama)
-            .map_err(|e| TrainError::Model(e.into()))
-    })?
+    let Some(decoder) = run.stage(
+        read,
+        &config.read,
+        json!({"llama": model.llama}),
+        log,
+        |saved| {
+            let mut source = start(saved, Vec::new(), config.seed);
+            let builder = &mut adem_model::nn::Builder::new(&mut source, &device);
+            adem_model::language::Llama::new(builder, &model.llama)
+                .map_err(|e| TrainError::Model(e.into()))
+        },
+    )?
     else {
         return Ok(Stopped::Yes);
     };
@@ -89,7 +100,12 @@ pub fn train(
         texts,
         device: device.clone(),
     };
-    let Some(all) = run.stage(tune, &config.tune, log, |saved| {
+    let depends_on = json!({
+        "model": model, "see": config.see, "read": config.read,
+        "texts_per_picture": config.texts_per_picture,
+        "adapter_dropout": config.adapter_dropout,
+    });
+    let Some(all) = run.stage(tune, &config.tune, depends_on, log, |saved| {
         let mut source = start(saved, vec![encoder, decoder], config.seed);
         Ok(AdemVl::new(&model, &mut source, &device)?)
     })?
@@ -117,25 +133,26 @@ fn tokenizer(config: &ScenesConfig, folder: &Path) -> Result<Vec<u8>, TrainError
 /// What all stages of a run share.
 struct Run<'a> {
     config: &'a ScenesConfig,
-    model: &'a ModelConfig,
     folder: &'a Path,
     stop: &'a AtomicBool,
 }
 
 impl Run<'_> {
-    /// Runs a stage to its end; `None` when it was stopped.
+    /// Runs a stage to its end; `None` when it was stopped. A checkpoint is continued only if
+    /// `depends_on`, beside what every stage depends on, is what it was: another fusion needs no
+    /// other encoder.
     fn stage<S: Stage>(
         &self,
         stage: S,
         plan: &StageConfig,
+        depends_on: serde_json::Value,
         log: &mut Log,
         build: impl FnOnce(Option<Tensors>) -> Result<S::Model, TrainError>,
     ) -> Result<Option<Tensors>, TrainError> {
         let name = stage.name();
-        let settings = serde_json::json!({
-            "seed": self.config.seed, "model": self.model, "stage": plan,
-            "adamw": self.config.adamw, "texts_per_picture": self.config.texts_per_picture,
-            "adapter_dropout": self.config.adapter_dropout,
+        let settings = json!({
+            "seed": self.config.seed, "stage": plan, "adamw": self.config.adamw,
+            "depends_on": depends_on,
         });
         let plan = StagePlan {
             steps: plan.steps,

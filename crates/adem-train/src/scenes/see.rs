@@ -22,8 +22,10 @@ use crate::run::Stage;
 const SHARED: usize = 96;
 /// Sharpness of the contrastive comparison, 1 / temperature.
 const SHARPNESS: f64 = 10.0;
-/// Weight of the contrastive term against the classifiers.
-const CONTRAST: f64 = 0.3;
+/// Weights of the other terms against the patches' classifiers.
+const WHOLE: f64 = 0.08;
+const EXISTS: f64 = 0.1;
+const CONTRAST: f64 = 0.1;
 
 /// The encoder and what it is asked while it learns.
 #[derive(Module, Debug)]
@@ -161,7 +163,7 @@ impl Stage for See {
             model.picture_proj.forward(cls),
             model.text_proj.forward(words),
         );
-        Ok(places + whole * 0.25 + exists + contrast * CONTRAST)
+        Ok(places + whole * WHOLE + exists * EXISTS + contrast * CONTRAST)
     }
 
     fn trains(&self, name: &str) -> bool {

@@ -41,6 +41,7 @@ pub(crate) fn train_tokenizer(seed: u64, vocab_size: usize) -> Result<Vec<u8>, T
                 qa.answer
             ));
         }
+        texts.push(scene.facts());
         texts.push(p.image_prefix.clone());
         texts.push(p.no_image_prefix.clone());
     }
@@ -116,38 +117,43 @@ impl Texts {
             .collect()
     }
 
-    /// A text to learn reading from: a description in the picture's place, then a caption or a
-    /// question with its answer; or a caption out of nothing. All of it is learned.
+    /// A text to learn reading from: a scene's facts in the picture's place, then a caption and
+    /// questions with their answers; now and then a caption out of nothing. What is read is not
+    /// learned, what is said is.
     pub(crate) fn document(&self, scene: &Scene, rng: &mut ChaCha8Rng) -> TrainRow {
         let special = self.tokenizer.special();
-        let mut ids = vec![special.bos];
-        let alone = rng.random::<f64>() < 0.08;
-        match alone {
-            true => ids.extend(&self.prefix.without_picture),
-            false => {
-                ids.extend(&self.prefix.with_picture);
-                let captions = scene.captions();
-                let told = rng.random_range(0..captions.len().max(1));
-                ids.extend(
-                    self.tokenizer
-                        .encode(captions.get(told).map_or("", String::as_str)),
-                );
-            }
+        if rng.random::<f64>() < OUT_OF_NOTHING {
+            let caption = self.caption_row(scene, rng);
+            let prefix = &self.prefix.without_picture;
+            return told(vec![special.bos], prefix, &[caption]);
         }
-        let rest = match alone || rng.random::<f64>() < 0.4 {
-            true => self.caption_row(scene, rng),
-            false => self.question_rows(scene, 1, rng).pop().unwrap_or_default(),
-        };
-        ids.extend(rest.ids.iter().skip(1));
-        let labels = (0..)
-            .zip(&ids)
-            .map(|(i, id)| (i > 0).then_some(*id))
-            .collect();
-        TrainRow {
-            ids,
-            labels,
-            picture: false,
-        }
+        let mut given = self.prefix.with_picture.clone();
+        given.extend(self.tokenizer.encode(&scene.facts()));
+        let mut rows = self.question_rows(scene, QUESTIONS_READ, rng);
+        let caption = self.caption_row(scene, rng);
+        rows.insert(rng.random_range(0..=rows.len()), caption);
+        told(vec![special.bos], &given, &rows)
+    }
+}
+
+/// Share of documents without facts.
+const OUT_OF_NOTHING: f64 = 0.05;
+/// Questions in a document.
+const QUESTIONS_READ: usize = 3;
+
+/// `start given` and then every row without its first token; labels as the rows have them.
+fn told(start: Vec<u32>, given: &[u32], rows: &[TrainRow]) -> TrainRow {
+    let mut ids = start;
+    ids.extend(given);
+    let mut labels = vec![None; ids.len()];
+    for row in rows {
+        ids.extend(row.ids.iter().skip(1));
+        labels.extend(row.labels.iter().skip(1));
+    }
+    TrainRow {
+        ids,
+        labels,
+        picture: false,
     }
 }
 
