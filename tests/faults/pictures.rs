@@ -102,14 +102,14 @@ fn animation() -> Odd {
 /// A JPEG in the four colours of print (16x16, four flat blocks; 255 is no ink, as Adobe's
 /// programs write it).
 fn cmyk() -> Odd {
-    let inks = [
+    let inks: [[u32; 4]; 4] = [
         [255, 255, 255, 255],
         [0, 255, 255, 255],
         [255, 0, 255, 255],
         [255, 255, 0, 128],
     ];
     let plain = RgbImage::from_fn(16, 16, |x, y| {
-        let [c, m, y, k] = inks[(y / 8 * 2 + x / 8) as usize].map(u32::from);
+        let [c, m, y, k] = inks[(y / 8 * 2 + x / 8) as usize];
         Rgb([c, m, y].map(|ink| ((ink * k + 127) / 255) as u8))
     });
     let bytes = include_bytes!("cmyk.jpg").to_vec();

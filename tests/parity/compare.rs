@@ -52,7 +52,8 @@ pub fn difference(got: &[f32], want: &[f32]) -> f64 {
 pub struct Report {
     title: String,
     cases: usize,
-    worst: Vec<(&'static str, f64)>,
+    /// Largest difference of each kind, and where it was.
+    worst: Vec<(&'static str, f64, String)>,
 }
 
 impl Report {
@@ -123,9 +124,11 @@ impl Report {
             "{}: {what}: {kind} differs by {difference:.3e}, allowed {tolerance:.0e}",
             self.title
         );
-        match self.worst.iter_mut().find(|(k, _)| *k == kind) {
-            Some((_, worst)) => *worst = worst.max(difference),
-            None => self.worst.push((kind, difference)),
+        let found = (kind, difference, what.to_owned());
+        match self.worst.iter_mut().find(|(k, ..)| *k == kind) {
+            Some(worst) if worst.1 < difference => *worst = found,
+            Some(_) => {}
+            None => self.worst.push(found),
         }
     }
 
@@ -135,7 +138,7 @@ impl Report {
         let worst: Vec<String> = self
             .worst
             .iter()
-            .map(|(k, d)| format!("{k} {d:.1e}"))
+            .map(|(kind, difference, what)| format!("{kind} {difference:.1e} ({what})"))
             .collect();
         println!(
             "{}: {} cases; largest differences: {}",

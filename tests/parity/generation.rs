@@ -120,12 +120,13 @@ fn compare_logits(report: &mut Report, what: &str, row: &Row, want: &Array<f32>,
     }
 }
 
-/// A left-padded batch with either ending token gives the golden ids, and so does each row alone.
+/// A left-padded batch gives the golden ids with either ending token.
 fn greedy(backend: &Backend) {
     let (device, t) = (&backend.device, &backend.tolerances);
     let mut report = Report::new("greedy ids", backend.name);
     for fixture in Fixture::all() {
         let (model, task) = (fixture.build(device), Task::of(&fixture));
+        let prompt = task.see(&model, device);
         let json = &fixture.json["generate"];
         for (eos, want) in [("eos", "ids"), ("eos_alt", "ids_alt")] {
             let what = format!("{} until {eos}", fixture.name);
@@ -136,20 +137,14 @@ fn greedy(backend: &Backend) {
                 .iter()
                 .map(integers)
                 .collect();
-            let batch = task.run(&model, task.see(&model, device), &task.texts, eos);
+            let batch = task.run(&model, prompt.clone(), &task.texts, eos);
             for (i, row) in batch.iter().enumerate() {
-                let what = format!("{what}, row {i}");
                 let golden = fixture.expected.f32(&format!("gen.logits{i}"));
-                assert_eq!(row.ids, want[i], "{what}, in a batch");
-                compare_logits(&mut report, &what, row, golden, t.logits);
-
-                let prompt = task.see_one(&model, i, device);
-                let alone = task.run(&model, prompt, &task.texts[i..=i], eos).remove(0);
-                assert_eq!(alone.ids, want[i], "{what}, alone");
-                assert_eq!(alone.logits.len(), row.logits.len(), "{what}: steps");
-                for (a, b) in alone.logits.iter().zip(&row.logits) {
-                    let d = difference(a, b);
-                    report.number("alone to batch", &what, d, 0.0, t.logits);
+                assert_eq!(row.ids, want[i], "{what}, row {i}");
+                for (step, logits) in row.logits.iter().enumerate() {
+                    let what = format!("{what}, row {i}, step {step}");
+                    let d = difference(logits, &golden.row(step).values);
+                    report.number("logits", &what, d, 0.0, t.logits);
                 }
             }
             report.case();
@@ -158,25 +153,33 @@ fn greedy(backend: &Backend) {
     report.finish();
 }
 
-/// Logits of a cached step equal those of the whole text computed anew.
-fn cached_decode_equals_uncached(backend: &Backend) {
+/// Rows of different lengths, with and without pictures, in one left-padded batch: each is what
+/// it is alone, and each cached step gives what the whole text gives computed anew.
+fn batched_cached_and_anew(backend: &Backend) {
     let (device, t) = (&backend.device, &backend.tolerances);
-    let mut report = Report::new("cached to uncached", backend.name);
+    let mut report = Report::new("batched, cached and anew", backend.name);
     for fixture in Fixture::all() {
-        let (model, task) = (fixture.build(device), Task::of(&fixture));
-        for i in 0..task.texts.len() {
+        let (model, mut task) = (fixture.build(device), Task::of(&fixture));
+        for (i, text) in task.texts.iter_mut().enumerate() {
+            text.truncate(text.len().saturating_sub(i));
+            task.pictures[i] = i % 2 == 0;
+        }
+        let batch = task.run(&model, task.see(&model, device), &task.texts, None);
+        for (i, row) in batch.iter().enumerate() {
+            let what = format!("{}, row {i}", fixture.name);
             let prompt = task.see_one(&model, i, device);
-            let row = task
+            let alone = task
                 .run(&model, prompt.clone(), &task.texts[i..=i], None)
                 .remove(0);
-            let what = format!("{}, row {i}", fixture.name);
-            let whole = whole_text(&model, &task, &prompt, i, &row.ids);
-            let first = whole.shape[0] - row.ids.len();
-            for (step, cached) in row.logits.iter().enumerate() {
-                // The logits after the last prompt token stand one place before the first new one.
-                let uncached = whole.row(first + step - 1);
-                let d = difference(cached, &uncached.values);
-                report.number("logits", &what, d, 0.0, t.logits);
+            assert_eq!(alone.ids, row.ids, "{what}");
+            let anew = whole_text(&model, &task, &prompt, i, &row.ids);
+            // The last token of the prompt stands just before the first new one.
+            let last = anew.shape[0] - row.ids.len() - 1;
+            for (step, (alone, batched)) in alone.logits.iter().zip(&row.logits).enumerate() {
+                let what = format!("{what}, step {step}");
+                let anew = anew.row(last + step).values;
+                report.number("batched", &what, difference(batched, alone), 0.0, t.logits);
+                report.number("cached", &what, difference(alone, &anew), 0.0, t.logits);
             }
             report.case();
         }
@@ -206,30 +209,4 @@ fn whole_text(
     download(model.llama.logits(hidden)).row(0)
 }
 
-/// Rows of any lengths, with and without pictures, in one left-padded batch: each is what it is
-/// alone.
-fn rows_are_independent(backend: &Backend) {
-    let (device, t) = (&backend.device, &backend.tolerances);
-    let mut report = Report::new("rows of a padded batch", backend.name);
-    for fixture in Fixture::all() {
-        let (model, mut task) = (fixture.build(device), Task::of(&fixture));
-        for (i, text) in task.texts.iter_mut().enumerate() {
-            text.truncate(text.len().saturating_sub(i));
-            task.pictures[i] = i % 2 == 0;
-        }
-        let batch = task.run(&model, task.see(&model, device), &task.texts, None);
-        for (i, row) in batch.iter().enumerate() {
-            let what = format!("{}, row {i}", fixture.name);
-            let prompt = task.see_one(&model, i, device);
-            let alone = task.run(&model, prompt, &task.texts[i..=i], None).remove(0);
-            for (a, b) in alone.logits.iter().zip(&row.logits) {
-                report.number("logits", &what, difference(a, b), 0.0, t.logits);
-            }
-            assert_eq!(alone.ids, row.ids, "{what}");
-            report.case();
-        }
-    }
-    report.finish();
-}
-
-crate::on_every_backend!(greedy, cached_decode_equals_uncached, rows_are_independent);
+crate::on_every_backend!(greedy, batched_cached_and_anew);

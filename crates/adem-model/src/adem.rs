@@ -3,7 +3,7 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 
-use crate::assemble::{Prefix, Slot, TrainRow, assemble_rows, slot_tensors};
+use crate::assemble::{Labels, Prefix, Slot, TrainRow, assemble_rows, slot_tensors};
 use crate::config::{AdemConfig, ModelConfig};
 use crate::error::ModelError;
 use crate::fusion::VisualMemory;
@@ -240,7 +240,7 @@ impl AdemVl {
         rows: &[TrainRow],
         prefix: &Prefix,
         max_tokens: usize,
-    ) -> Result<(Tensor<3>, Vec<Vec<Option<u32>>>), ModelError> {
+    ) -> Result<(Tensor<3>, Labels), ModelError> {
         prompt.serves(rows.len())?;
         let batch = assemble_rows(rows, self.text_tokens(), prefix, max_tokens)?;
         let embeddings = self.embed(&batch.slots, prompt.tokens.as_ref());

@@ -25,6 +25,9 @@ pub struct TrainRow {
     pub picture: bool,
 }
 
+/// For every row and place, the id that must be predicted there; `None` where nothing is learned.
+pub type Labels = Vec<Vec<Option<u32>>>;
+
 /// What stands at one place of an assembled sequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Slot {
@@ -59,7 +62,7 @@ pub(crate) fn with_prefix(ids: &[u32], picture: bool, visual: usize, prefix: &Pr
 /// Rows of a training batch, all of one length.
 pub(crate) struct Assembled {
     pub slots: Vec<Vec<Slot>>,
-    pub labels: Vec<Vec<Option<u32>>>,
+    pub labels: Labels,
 }
 
 /// Assembles a batch: inserts prefixes and visual tokens, cuts every row to `max_tokens` and the

@@ -23,7 +23,7 @@ mod source;
 pub mod vision;
 
 pub use adem::{AdemVl, VisualPrompt};
-pub use assemble::{Prefix, TrainRow};
+pub use assemble::{Labels, Prefix, TrainRow};
 pub use config::ModelConfig;
 pub use error::ModelError;
 pub use generate::{Generation, GenerationOptions, StepTokens};

@@ -14,7 +14,7 @@ mod see;
 mod text;
 mod tune;
 
-pub use config::ScenesConfig;
+pub use config::{ScenesConfig, StageConfig};
 pub use export::export;
 pub use run::{Stopped, train};
 
