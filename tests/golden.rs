@@ -9,10 +9,24 @@ use serde_json::Value;
 
 /// The folder of golden values: `ADEM_GOLDEN`, else this crate's own compact set.
 pub fn root() -> PathBuf {
-    match std::env::var_os("ADEM_GOLDEN") {
-        Some(folder) => PathBuf::from(folder),
-        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("golden"),
-    }
+    from_environment("ADEM_GOLDEN").unwrap_or_else(|| crate_folder().join("golden"))
+}
+
+/// The folder of test data that is not part of the repository: `ADEM_DATA`, else the one beside
+/// the repository. It may be absent.
+pub fn data() -> PathBuf {
+    from_environment("ADEM_DATA").unwrap_or_else(|| crate_folder().join("../../shared/data"))
+}
+
+fn crate_folder() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A folder named by a variable; one that is not absolute starts at the repository's root, where
+/// the command was typed, not at this crate, where Cargo runs the tests.
+fn from_environment(variable: &str) -> Option<PathBuf> {
+    let folder = std::env::var_os(variable)?;
+    Some(crate_folder().join("..").join(folder))
 }
 
 /// Everything in `category` that `wanted` takes, sorted.

@@ -16,7 +16,7 @@ use std::{
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
 /// What keeps Chromium from talking to anyone but the page's host, and from needing a desktop.
-const FLAGS: [&str; 10] = [
+const FLAGS: [&str; 12] = [
     "--headless",
     "--no-sandbox",
     "--no-first-run",
@@ -26,6 +26,8 @@ const FLAGS: [&str; 10] = [
     "--disable-default-apps",
     "--disable-extensions",
     "--disable-sync",
+    "--no-proxy-server",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
     "--window-size=1280,900",
 ];
 
@@ -154,7 +156,8 @@ impl Browser {
             .collect()
     }
 
-    /// Ends the browser; gives the addresses that it, and whatever ran in it, has asked for.
+    /// Ends the browser; gives the addresses that pages and their workers have asked for. What the
+    /// browser asks for on its own account has no origin, as has the address that was typed in.
     pub fn requests(mut self) -> Vec<String> {
         self.end();
         let path = net_log(self.profile.path());
@@ -165,6 +168,7 @@ impl Browser {
         events
             .iter()
             .filter(|event| event["type"] == *start_of_request)
+            .filter(|event| event["params"]["initiator"] != "not an origin")
             .filter_map(|event| event["params"]["url"].as_str().map(str::to_owned))
             .collect()
     }

@@ -31,22 +31,32 @@ fn root() -> &'static Path {
 /// The page's address, or `None` where the tests cannot run and need not.
 fn page() -> Option<String> {
     let dist = root().join("dist");
+    is_possible().then(|| serve(&dist))
+}
+
+fn serve(folder: &Path) -> String {
+    let server = Server::bind(folder, 0).unwrap();
+    let url = server.url();
+    thread::spawn(|| server.run());
+    url
+}
+
+/// Whether the tests can run; a failure where they cannot but must.
+fn is_possible() -> bool {
+    let dist = root().join("dist");
     let missing = if !dist.join("index.html").is_file() {
         "dist/ is missing: run `cargo xtask web --release`"
     } else if !driver::is_installed() {
         "chromedriver is missing: run `apt-get install chromium chromium-driver`"
     } else {
-        let server = Server::bind(&dist, 0).unwrap();
-        let url = server.url();
-        thread::spawn(|| server.run());
-        return Some(url);
+        return true;
     };
     let needed = ["CI", "ADEM_BROWSER"]
         .into_iter()
         .any(|name| env::var_os(name).is_some());
     assert!(!needed, "{missing}");
     eprintln!("skipped: {missing}");
-    None
+    false
 }
 
 /// Three pictures of the samples.
@@ -137,7 +147,7 @@ fn page_equals_native(webgpu: bool, address: &str, kind: &str) {
         Request::question(fs::read(picture).unwrap(), question),
     );
     let end = ask(&browser, question);
-    assert_eq!(end, "done", "{}", browser.text("#problem"));
+    assert_eq!(end, "done", "{}", browser.text("#question-problem"));
     assert_eq!(browser.text("#answer"), expected);
     assert_eq!(browser.console(), [""; 0]);
     let requests = browser.requests();
@@ -151,6 +161,101 @@ fn page_equals_native(webgpu: bool, address: &str, kind: &str) {
             .iter()
             .any(|request| request.ends_with("/package/adem.json"))
     );
+}
+
+#[test]
+fn a_text_can_be_stopped() {
+    let Some(url) = page() else { return };
+    let browser = Browser::start(true);
+    // Software WebGPU is slow enough to be interrupted.
+    browser.open(&format!("{url}?engine=gpu"));
+    choose(&browser, &pictures()[0]);
+    browser.wait("#caption", "data-state", &["looking", "writing"], PATIENCE);
+    browser.click("#stop");
+    assert_eq!(
+        browser.attribute("#caption", "data-state").as_deref(),
+        Some("stopped")
+    );
+    assert!(browser.attribute("#stop", "disabled").is_some());
+    // The engine does the next job, and nothing of the stopped one comes after.
+    choose(&browser, &pictures()[1]);
+    browser.wait("#caption", "data-state", &["writing"], PATIENCE);
+    browser.click("#stop");
+    let written = browser.text("#caption");
+    thread::sleep(Duration::from_secs(2));
+    assert_eq!(browser.text("#caption"), written);
+    assert_eq!(browser.console(), [""; 0]);
+}
+
+#[test]
+fn a_picture_can_be_dropped_pasted_or_taken_from_the_samples() {
+    let Some(url) = page() else { return };
+    let browser = Browser::start(false);
+    browser.open(&url);
+    let give = "const response = await fetch(arguments[0]);
+        const transfer = new DataTransfer();
+        transfer.items.add(new File([await response.blob()], 'given.jpg'));
+        const event = arguments[1] === 'drop'
+            ? new DragEvent('drop', { dataTransfer: transfer, bubbles: true, cancelable: true })
+            : new ClipboardEvent('paste', { clipboardData: transfer, bubbles: true });
+        document.body.dispatchEvent(event)";
+    let sample = browser.run("return document.querySelector('#samples img').src", &[]);
+    let sample = sample.as_str().unwrap();
+    strike(&browser, "#caption");
+    browser.click("#samples button");
+    assert_eq!(
+        browser.wait("#caption", "data-state", &ENDS, PATIENCE),
+        "done"
+    );
+    let expected = browser.text("#caption");
+    for way in ["drop", "paste"] {
+        strike(&browser, "#caption");
+        browser.run(
+            &format!("return (async (...arguments) => {{ {give} }})(...arguments)"),
+            &[sample, way],
+        );
+        assert_eq!(
+            browser.wait("#caption", "data-state", &ENDS, PATIENCE),
+            "done",
+            "{way}"
+        );
+        assert_eq!(browser.text("#caption"), expected, "{way}");
+    }
+    assert_eq!(browser.console(), [""; 0]);
+}
+
+#[test]
+fn where_the_webgpu_engine_does_not_start_the_cpu_takes_over_and_says_why() {
+    if !is_possible() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    copy(&root().join("dist"), folder.path(), "engine-gpu");
+    let browser = Browser::start(true);
+    browser.open(&format!("{}?engine=gpu", serve(folder.path())));
+    browser.wait("#engine", "data-model", &["ready"], PATIENCE);
+    assert_eq!(
+        browser.attribute("#engine", "data-kind").as_deref(),
+        Some("cpu")
+    );
+    let reason = browser.text("#reason");
+    assert!(reason.contains("WebGPU"), "{reason}");
+    assert!(!caption(&browser, &pictures()[0]).is_empty());
+}
+
+/// Copies a folder without the files whose names start with `omitted`.
+fn copy(from: &Path, to: &Path, omitted: &str) {
+    for entry in fs::read_dir(from).unwrap() {
+        let (path, name) = entry
+            .map(|entry| (entry.path(), entry.file_name()))
+            .unwrap();
+        if path.is_dir() {
+            fs::create_dir(to.join(&name)).unwrap();
+            copy(&path, &to.join(&name), omitted);
+        } else if !name.to_string_lossy().starts_with(omitted) {
+            fs::copy(&path, to.join(&name)).unwrap();
+        }
+    }
 }
 
 #[test]
@@ -180,14 +285,14 @@ fn what_is_no_picture_or_no_question_is_explained_and_the_page_goes_on() {
         let end = browser.wait("#caption", "data-state", &ENDS, PATIENCE);
         assert_eq!(end, "failed", "{name}");
         let said = browser.text("#problem");
-        assert!(said.len() > 20, "{name}: {said:?}");
+        assert!(said.starts_with(name) && said.len() > 30, "{said:?}");
         let picture = &pictures()[0];
         assert!(!caption(&browser, picture).is_empty());
         assert_eq!(browser.text("#problem"), "");
     }
     for question in ["", &"word ".repeat(10_000)] {
         assert_eq!(ask(&browser, question), "failed");
-        let said = browser.text("#problem");
+        let said = browser.text("#question-problem");
         assert!(said.len() > 20, "{said:?}");
     }
     assert_eq!(browser.console(), [""; 0]);

@@ -4,6 +4,8 @@ use std::sync::LazyLock;
 
 use burn::tensor::{Device, DeviceKind, DeviceType};
 
+use crate::compare::say;
+
 /// Largest differences allowed.
 #[derive(Debug, Clone, Copy)]
 pub struct Tolerances {
@@ -50,7 +52,7 @@ impl Backend {
         if *MISSING {
             let message = "no GPU adapter: install a Vulkan driver (Debian: mesa-vulkan-drivers)";
             assert!(std::env::var_os("CI").is_none(), "{message}");
-            eprintln!("\n*** SKIPPED on wgpu: {message} ***\n");
+            say(&format!("\n*** SKIPPED on wgpu: {message} ***\n"));
             return None;
         }
         Some(Self {
@@ -59,7 +61,7 @@ impl Backend {
             tolerances: Tolerances {
                 logits: 1e-3,
                 loss: 1e-4,
-                gradients: 1e-3,
+                gradients: 1e-4,
                 parameters: 1e-4,
             },
         })

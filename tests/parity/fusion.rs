@@ -7,7 +7,7 @@ use burn::tensor::{Tensor, TensorData};
 use serde_json::Value;
 
 use crate::backend::Backend;
-use crate::compare::{Report, download, upload};
+use crate::compare::{Report, download, say, upload};
 
 fn fixture() -> (Value, Tensors) {
     let json = golden::entries("", |p| golden::name(p) == "fusion.json").remove(0);
@@ -96,5 +96,5 @@ fn drop_indices() {
         checked += 1;
     }
     assert!(checked > 0);
-    println!("drop indices: {checked} cases");
+    say(&format!("drop indices: {checked} cases"));
 }

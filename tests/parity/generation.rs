@@ -111,15 +111,6 @@ impl Task {
     }
 }
 
-/// Logits of every step of a row, against the golden ones.
-fn compare_logits(report: &mut Report, what: &str, row: &Row, want: &Array<f32>, tolerance: f64) {
-    for (step, logits) in row.logits.iter().enumerate() {
-        let what = format!("{what}, step {step}");
-        let d = difference(logits, &want.row(step).values);
-        report.number("logits", &what, d, 0.0, tolerance);
-    }
-}
-
 /// A left-padded batch gives the golden ids with either ending token.
 fn greedy(backend: &Backend) {
     let (device, t) = (&backend.device, &backend.tolerances);

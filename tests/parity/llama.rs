@@ -126,7 +126,7 @@ pub fn greedy(
 }
 
 /// Numbers at the end of a tensor's name: `chunk_logits_17_30` has 17 and 30.
-fn numbers_after<'a>(name: &'a str, prefix: &str) -> Option<Vec<usize>> {
+fn numbers_after(name: &str, prefix: &str) -> Option<Vec<usize>> {
     name.strip_prefix(prefix)?
         .split('_')
         .map(|n| n.parse().ok())

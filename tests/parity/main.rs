@@ -1,7 +1,8 @@
 //! The model against golden values, on every backend that runs here.
 //!
 //! One binary, since each links all of Burn. `ADEM_GOLDEN` names another folder of fixtures,
-//! `ADEM_DATA` the folder of `stories260K`; `--nocapture` prints cases and largest differences.
+//! `ADEM_DATA` the folder that holds `stories260K`. Every test prints how many cases it ran and
+//! how close they came.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod adem;

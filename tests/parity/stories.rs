@@ -1,15 +1,14 @@
 //! A decoder with real trained weights tells its story to the letter.
 
-use std::path::{Path, PathBuf};
-
 use adem_model::config::{LlamaConfig, RopeStyle};
 use adem_model::language::Llama;
 use adem_model::nn::Builder;
 use adem_model::{SourceError, TensorSource};
-use adem_tests::golden::Array;
+use adem_tests::golden::{self, Array};
 use burn::tensor::TensorData;
 
 use crate::backend::Backend;
+use crate::compare::say;
 use crate::llama::greedy;
 use crate::source::checked;
 
@@ -17,14 +16,6 @@ use crate::source::checked;
 const BOS: u32 = 1;
 /// Steps of the reference text.
 const STEPS: usize = 256;
-
-fn folder() -> PathBuf {
-    let data = match std::env::var_os("ADEM_DATA") {
-        Some(folder) => PathBuf::from(folder),
-        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"),
-    };
-    data.join("stories260K")
-}
 
 /// Little-endian numbers read off the front of a file.
 struct Reader<'a>(&'a [u8]);
@@ -170,12 +161,12 @@ fn byte_token(piece: &[u8]) -> Option<u8> {
 }
 
 fn the_story_is_told_to_the_letter(backend: &Backend) {
-    let folder = folder();
+    let folder = golden::data().join("stories260K");
     let Ok(checkpoint) = std::fs::read(folder.join("stories260K.bin")) else {
-        eprintln!(
+        say(&format!(
             "\n*** SKIPPED: no stories260K.bin in {} (ADEM_DATA) ***\n",
             folder.display()
-        );
+        ));
         return;
     };
     let mut checkpoint = Checkpoint::read(&checkpoint);
@@ -198,19 +189,19 @@ fn the_story_is_told_to_the_letter(backend: &Backend) {
         tokens += 1;
         true
     });
-    let golden = std::fs::read_to_string(folder.join("golden_greedy_256.txt")).unwrap();
+    let told = std::fs::read_to_string(folder.join("golden_greedy_256.txt")).unwrap();
     // The reference program ends its output with a line break.
-    let golden = golden.strip_suffix('\n').unwrap_or(&golden);
+    let told = told.strip_suffix('\n').unwrap_or(&told);
     assert_eq!(
         String::from_utf8(text).unwrap(),
-        golden,
+        told,
         "on {}",
         backend.name
     );
-    println!(
+    say(&format!(
         "stories260K on {}: {tokens} tokens, equal to the letter",
         backend.name
-    );
+    ));
 }
 
 crate::on_every_backend!(the_story_is_told_to_the_letter);

@@ -1,16 +1,17 @@
 //! The page's end of the line to an engine.
 
+use crate::text;
 use adem_protocol::{Ask, EngineKind, Tell, decode, encode};
-use js_sys::{Array, ArrayBuffer};
+use js_sys::{Array, ArrayBuffer, Reflect};
 use std::rc::Rc;
 use wasm_bindgen::{JsCast, JsValue, closure::Closure};
-use web_sys::{ErrorEvent, MessageEvent, Worker, WorkerOptions, WorkerType};
+use web_sys::{Event, MessageEvent, Worker, WorkerOptions, WorkerType};
 
 /// A running engine. Dropping it ends the worker and whatever it was doing.
 pub struct Engine {
     worker: Worker,
     _message: Closure<dyn FnMut(MessageEvent)>,
-    _error: Closure<dyn FnMut(ErrorEvent)>,
+    _error: Closure<dyn FnMut(Event)>,
 }
 
 impl Engine {
@@ -33,11 +34,14 @@ impl Engine {
                 }));
             })
         };
-        let error = Closure::new(move |event: ErrorEvent| {
+        let error = Closure::new(move |event: Event| {
             // Handled here, so it is no concern of the console.
             event.prevent_default();
+            // A script that is not there makes an event without a message.
+            let message = Reflect::get(&event, &JsValue::from_str("message"));
+            let message = message.ok().and_then(|message| message.as_string());
             hear(Tell::Unusable {
-                message: event.message(),
+                message: message.unwrap_or_else(|| text::NO_ENGINE.into()),
             });
         });
         worker.set_onmessage(Some(message.as_ref().unchecked_ref()));

@@ -5,6 +5,7 @@
 
 mod adapter;
 mod client;
+mod output;
 mod picture;
 mod samples;
 mod state;

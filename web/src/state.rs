@@ -1,73 +1,16 @@
 //! What the page knows, and what it does about what it hears.
 
-use crate::{adapter::adapter, client::Engine, picture::Picture, text};
-use adem_protocol::{Ask, Choice, EngineKind, ModelInfo, Reason, Task, Tell, Timings, choose};
+use crate::{
+    adapter::adapter,
+    client::Engine,
+    output::{Model, Output, Progress},
+    picture::Picture,
+    text,
+};
+use adem_protocol::{Ask, Choice, EngineKind, Reason, Task, Tell, choose};
 use leptos::{prelude::*, reactive::owner::LocalStorage, task::spawn_local};
 use std::{future::Future, rc::Rc};
 use web_sys::{Url, UrlSearchParams};
-
-/// How far the model is.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Model {
-    /// The engine is being chosen or started.
-    Starting,
-    /// So many of so many bytes are there.
-    Loading(u64, u64),
-    /// It can be asked.
-    Ready { info: ModelInfo, load_ms: f64 },
-    /// It cannot, for this reason.
-    Unusable(String),
-}
-
-/// How far a text is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Progress {
-    #[default]
-    Idle,
-    Waiting,
-    Looking,
-    Writing,
-    Done,
-    Stopped,
-    Failed,
-}
-
-impl Progress {
-    /// The word in `data-state`, for styles and tests.
-    pub fn word(self) -> &'static str {
-        match self {
-            Progress::Idle => "idle",
-            Progress::Waiting => "waiting",
-            Progress::Looking => "looking",
-            Progress::Writing => "writing",
-            Progress::Done => "done",
-            Progress::Stopped => "stopped",
-            Progress::Failed => "failed",
-        }
-    }
-
-    /// Whether more is to come.
-    pub fn is_active(self) -> bool {
-        matches!(
-            self,
-            Progress::Waiting | Progress::Looking | Progress::Writing
-        )
-    }
-}
-
-/// A text that the model writes: the caption, or the answer to a question.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Output {
-    job: u64,
-    /// What was asked.
-    pub task: Option<Task>,
-    /// How far it is.
-    pub progress: Progress,
-    /// What has been written.
-    pub text: String,
-    /// Where the time went, once it is done.
-    pub done: Option<Timings>,
-}
 
 /// All that the page shows.
 #[derive(Clone, Copy)]
@@ -82,8 +25,10 @@ pub struct State {
     pub caption: RwSignal<Output>,
     /// The answer to the last question about it.
     pub answer: RwSignal<Output>,
-    /// What went wrong with the last thing tried.
+    /// What is wrong with the last picture.
     pub problem: RwSignal<Option<String>>,
+    /// What is wrong with the last question.
+    pub question_problem: RwSignal<Option<String>>,
     /// Milliseconds from the navigation to the end of the first caption.
     pub first_caption_ms: RwSignal<Option<f64>>,
     engine: StoredValue<Option<Engine>, LocalStorage>,
@@ -101,6 +46,7 @@ impl State {
             caption: RwSignal::default(),
             answer: RwSignal::default(),
             problem: RwSignal::new(None),
+            question_problem: RwSignal::new(None),
             first_caption_ms: RwSignal::new(None),
             engine: StoredValue::new_local(None),
             jobs: StoredValue::new(0),
@@ -139,6 +85,7 @@ impl State {
     pub fn take(self, reading: impl Future<Output = Result<Picture, String>> + 'static) {
         let turn = next(self.pictures);
         self.problem.set(None);
+        self.question_problem.set(None);
         spawn_local(async move {
             let picture = reading.await;
             if self.pictures.get_value() != turn {
@@ -159,10 +106,11 @@ impl State {
     /// Asks about the picture in view.
     pub fn ask(self, question: String) {
         if self.picture.with_untracked(Option::is_none) {
-            self.problem.set(Some(text::ASK_PICTURE_FIRST.into()));
+            let first = text::ASK_PICTURE_FIRST.into();
+            self.question_problem.set(Some(first));
             return;
         }
-        self.problem.set(None);
+        self.question_problem.set(None);
         self.end(self.answer);
         self.run(self.answer, Task::Question(question));
     }
@@ -177,6 +125,7 @@ impl State {
     /// Starts over after the engine was lost, with what it left undone.
     pub fn retry(self) {
         self.problem.set(None);
+        self.question_problem.set(None);
         for output in self.outputs() {
             if output.with_untracked(|output| output.progress == Progress::Failed) {
                 output.update(|output| output.progress = Progress::Waiting);
@@ -263,11 +212,12 @@ impl State {
                 self.send_waiting();
             }
             Tell::Unusable { message } => self.lost(message),
-            Tell::Started { job } => self.change(job, |output| output.progress = Progress::Writing),
-            Tell::Token { job, text } => self.change(job, |output| {
-                output.progress = Progress::Writing;
-                output.text.push_str(&text);
-            }),
+            Tell::Started { job } => {
+                self.change(job, |output| output.progress = Progress::Writing);
+            }
+            Tell::Token { job, text } => {
+                self.change(job, |output| output.text.push_str(&text));
+            }
             Tell::Done {
                 job,
                 text,
@@ -288,27 +238,35 @@ impl State {
                     self.first_caption_ms.set(now());
                 }
             }
-            Tell::Failed { job, message } => {
-                let mut heard = false;
-                self.change(job, |output| {
-                    heard = true;
-                    output.progress = Progress::Failed;
-                });
-                if heard {
-                    self.problem.set(Some(message));
-                }
-            }
+            Tell::Failed { job, message } => self.failed(job, message),
         }
     }
 
-    /// Changes the output of a job, unless another has taken its place or it was stopped.
-    fn change(self, job: u64, change: impl FnOnce(&mut Output)) {
+    fn failed(self, job: u64, message: String) {
+        let asked = self.answer.with_untracked(|answer| answer.job == job);
+        if !self.change(job, |output| output.progress = Progress::Failed) {
+            return;
+        }
+        if asked {
+            self.question_problem.set(Some(message));
+        } else {
+            let name = self
+                .picture
+                .with_untracked(|picture| picture.as_ref().map(|picture| picture.name.clone()));
+            let message = text::problem(&name.unwrap_or_default(), &message);
+            self.problem.set(Some(message));
+        }
+    }
+
+    /// Changes the output of a job; `false` where another has taken its place or it was stopped.
+    fn change(self, job: u64, change: impl FnOnce(&mut Output)) -> bool {
         let found = self.outputs().into_iter().find(|output| {
             output.with_untracked(|output| output.job == job && output.progress.is_active())
         });
         if let Some(output) = found {
             output.update(change);
         }
+        found.is_some()
     }
 
     /// The engine does not run: the CPU's takes the place of WebGPU's, and nothing that of the CPU's.

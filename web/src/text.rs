@@ -9,6 +9,7 @@ pub const NO_WINDOW: &str = "The page has no window.";
 pub const DROP_TITLE: &str = "Drop a picture here";
 pub const DROP_HINT: &str = "or paste one, or click to choose a file";
 pub const DROP_NOW: &str = "Let go";
+pub const CHOOSE: &str = "Choose a picture";
 pub const CHOOSE_ANOTHER: &str = "Choose another picture";
 pub const SAMPLES: &str = "Or try one of these";
 pub const NO_PREVIEW: &str = "Your browser cannot show this file.";
@@ -26,6 +27,7 @@ pub const WAITING: &str = "The model is still loading. Your picture is next.";
 pub const LOOKING: &str = "Looking at the picture…";
 pub const STOPPED: &str = "Stopped.";
 
+pub const NO_ENGINE: &str = "its program could not be loaded; reload the page";
 pub const STARTING: &str = "Starting the engine…";
 pub const LOADING_LABEL: &str = "Loading the model";
 pub const CHOOSING: &str = "Looking for a graphics adapter…";
@@ -33,6 +35,7 @@ pub const PRIVATE: &str = "Everything runs on this device. Your pictures never l
 
 pub const TIME_LOAD: &str = "Model";
 pub const TIME_VISION: &str = "Picture";
+pub const SEEN_BEFORE: &str = "seen before";
 pub const TIME_PREFILL: &str = "Prompt";
 pub const TIME_RATE: &str = "Tokens per second";
 pub const TIME_MEMORY: &str = "Memory";
@@ -103,6 +106,11 @@ pub fn preview(name: &str, caption: &str) -> String {
     }
 }
 
+/// What is wrong with a picture.
+pub fn problem(name: &str, message: &str) -> String {
+    format!("{name}: {message}")
+}
+
 /// A file over the limit.
 pub fn too_large(name: &str, bytes: f64, limit: f64) -> String {
     format!(
@@ -138,10 +146,14 @@ pub fn timings(load_ms: Option<f64>, done: Option<Timings>) -> Vec<(&'static str
         rows.push((TIME_LOAD, duration(load_ms)));
     }
     if let Some(timings) = done {
-        rows.push((
-            TIME_VISION,
-            duration(timings.picture_ms + timings.vision_ms),
-        ));
+        // A picture that is asked about again is not looked at again.
+        let seen_ms = timings.picture_ms + timings.vision_ms;
+        let seen = if seen_ms > 0.0 {
+            duration(seen_ms)
+        } else {
+            SEEN_BEFORE.into()
+        };
+        rows.push((TIME_VISION, seen));
         rows.push((TIME_PREFILL, duration(timings.prefill_ms)));
         if let Some(rate) = timings.tokens_per_second() {
             let digits = if rate < 10.0 { 1 } else { 0 };

@@ -1,9 +1,6 @@
 //! Which engine runs, why, and how far its model is.
 
-use crate::{
-    state::{Model, State},
-    text,
-};
+use crate::{output::Model, state::State, text};
 use leptos::prelude::*;
 
 /// The engine's badge, and the model's progress below it.

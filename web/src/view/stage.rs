@@ -31,7 +31,7 @@ pub fn Stage(state: State, dragging: RwSignal<bool>) -> impl IntoView {
                     class="unseen"
                     type="file"
                     accept="image/*"
-                    aria-label=text::CHOOSE_ANOTHER
+                    aria-label=text::CHOOSE
                     on:change=chosen
                 />
                 <Show

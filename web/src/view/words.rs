@@ -1,7 +1,8 @@
 //! What the model writes.
 
 use crate::{
-    state::{Model, Output, Progress, State},
+    output::{Model, Output, Progress},
+    state::State,
     text,
 };
 use leptos::{ev::SubmitEvent, prelude::*};
@@ -41,6 +42,9 @@ pub fn Words(state: State) -> impl IntoView {
                     <button type="submit">{text::ASK_BUTTON}</button>
                 </div>
             </form>
+            <p class="problem" id="question-problem" role="alert">
+                {move || state.question_problem.get()}
+            </p>
             <Written id="answer" output=state.answer empty="" />
             <Times state />
         </section>

@@ -35,7 +35,7 @@ impl StageConfig {
     }
 }
 
-/// Everything a run depends on. The defaults made the shipped package.
+/// Everything a run depends on. The defaults take somewhat over two hours of two idle cores.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ScenesConfig {
@@ -98,22 +98,22 @@ impl Default for ScenesConfig {
             },
             vocab_size: 448,
             see: StageConfig {
-                steps: 4000,
+                steps: 12000,
                 batch: 32,
                 lr: 1e-3,
                 warmup: 200,
             },
             read: StageConfig {
-                steps: 1500,
+                steps: 3000,
                 batch: 32,
                 lr: 2e-3,
-                warmup: 100,
+                warmup: 150,
             },
             tune: StageConfig {
-                steps: 3000,
+                steps: 10000,
                 batch: 16,
                 lr: 2e-3,
-                warmup: 100,
+                warmup: 150,
             },
             texts_per_picture: 4,
             adapter_dropout: 0.0,
