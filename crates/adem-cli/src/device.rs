@@ -11,11 +11,30 @@ pub fn open(name: DeviceName) -> Result<Device, CliError> {
     match name {
         DeviceName::Cpu => Ok(Device::flex()),
         DeviceName::Wgpu => wgpu(),
-        DeviceName::Cuda => Err(refused(
-            DeviceName::Cuda,
-            "this build has no CUDA engine; use --device wgpu for the same card, or --device cpu",
-        )),
+        DeviceName::Cuda => cuda(),
     }
+}
+
+#[cfg(feature = "cuda")]
+fn cuda() -> Result<Device, CliError> {
+    use burn::tensor::DeviceType;
+    Device::enumerate(DeviceType::Cuda)
+        .into_iter()
+        .next()
+        .ok_or_else(|| {
+            refused(
+                DeviceName::Cuda,
+                "no NVIDIA card with its driver was found; use --device wgpu or --device cpu",
+            )
+        })
+}
+
+#[cfg(not(feature = "cuda"))]
+fn cuda() -> Result<Device, CliError> {
+    Err(refused(
+        DeviceName::Cuda,
+        "this build has no CUDA engine; build it with the feature `cuda`, or use --device wgpu for the same card",
+    ))
 }
 
 #[cfg(feature = "wgpu")]
