@@ -47,6 +47,7 @@ pub(crate) fn train_tokenizer(seed: u64, vocab_size: usize) -> Result<Vec<u8>, T
     }
     let settings = BpeTraining {
         vocab_size,
+        lowercase: true,
         ..BpeTraining::default()
     };
     Ok(train_bpe(texts, &settings)?)
