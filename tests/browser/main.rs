@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod driver;
+mod figures;
 #[path = "../faults/packages.rs"]
 mod packages;
 #[path = "../faults/pictures.rs"]

@@ -5,6 +5,7 @@
 
 mod checkpoint;
 mod error;
+mod muon;
 mod named;
 mod optimiser;
 mod progress;
@@ -15,7 +16,7 @@ mod schedule;
 pub use checkpoint::{Checkpoint, Tensors};
 pub use error::TrainError;
 pub use named::{freeze, named_tensors};
-pub use optimiser::{AdamWSettings, NamedAdamW};
+pub use optimiser::{AdamWSettings, NamedAdamW, Rule};
 pub use progress::{Log, Report};
 pub use run::{Outcome, Stage, StagePlan, run_stage};
 pub use schedule::Schedule;

@@ -12,7 +12,7 @@ use burn::tensor::Tensor;
 use crate::checkpoint::{Checkpoint, Tensors};
 use crate::error::TrainError;
 use crate::named::{freeze, named_tensors};
-use crate::optimiser::{AdamWSettings, NamedAdamW};
+use crate::optimiser::{AdamWSettings, NamedAdamW, Rule};
 use crate::progress::{Log, Meter, Report};
 use crate::schedule::Schedule;
 
@@ -55,6 +55,8 @@ pub struct StagePlan {
     pub schedule: Schedule,
     /// The optimiser's numbers.
     pub adamw: AdamWSettings,
+    /// How hidden matrices step.
+    pub rule: Rule,
     /// Where the checkpoint stands.
     pub checkpoint: PathBuf,
     /// Time between checkpoints.
@@ -116,7 +118,9 @@ pub fn run_stage<S: Stage>(
         None => (0, None, Default::default()),
     };
     let mut model = freeze(build(weights)?, |name| stage.trains(name));
-    let mut optimiser = NamedAdamW::new(&plan.adamw).with_moments(moments);
+    let mut optimiser = NamedAdamW::new(&plan.adamw)
+        .with_rule(plan.rule)
+        .with_moments(moments);
     let loader = Loader::start(stage.clone(), start, plan.steps);
     let mut meter = Meter::new(Duration::from_secs(10));
     let mut saved_at = Instant::now();

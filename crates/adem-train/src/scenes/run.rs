@@ -158,6 +158,7 @@ impl Run<'_> {
             steps: plan.steps,
             schedule: plan.schedule(),
             adamw: self.config.adamw,
+            rule: plan.rule,
             checkpoint: self.folder.join(format!("{name}.safetensors")),
             save_every: self.config.save_every(),
             settings: settings.to_string(),
