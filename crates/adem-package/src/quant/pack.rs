@@ -25,7 +25,7 @@ pub(super) fn pack(scheme: Scheme, codes: &[i8; BLOCK], words: &mut [u32]) {
 /// The codes of a q4 block.
 #[inline(always)]
 pub(super) fn unpack4(words: &[u32; 4]) -> [i8; BLOCK] {
-    let bytes: [u8; 16] = bytemuck::must_cast(words.map(u32::to_le));
+    let bytes: [u8; 16] = bytemuck::cast(words.map(u32::to_le));
     let mut codes = [0; BLOCK];
     for (i, byte) in bytes.into_iter().enumerate() {
         codes[i] = ((byte << 4) as i8) >> 4;
@@ -37,7 +37,7 @@ pub(super) fn unpack4(words: &[u32; 4]) -> [i8; BLOCK] {
 /// The codes of a q8 block.
 #[inline(always)]
 pub(super) fn unpack8(words: &[u32; 8]) -> [i8; BLOCK] {
-    bytemuck::must_cast(words.map(u32::to_le))
+    bytemuck::cast(words.map(u32::to_le))
 }
 
 /// The codes of a block; `words` are [`Scheme::words`] many.

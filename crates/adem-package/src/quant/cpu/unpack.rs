@@ -13,7 +13,7 @@ pub(super) fn int8(level: Level, part: Rows<'_>, x: &[Codes], out: &mut [f32]) {
     let mut bytes = vec![[0; 8]; TILE * part.blocks];
     for (tile, out) in tiles(part, out, x.len()) {
         for (words, bytes) in tile.words.as_chunks::<4>().0.iter().zip(&mut bytes) {
-            *bytes = bytemuck::must_cast::<[i8; BLOCK], [u32; 8]>(unpack4(words)).map(u32::from_le);
+            *bytes = bytemuck::cast::<[i8; BLOCK], [u32; 8]>(unpack4(words)).map(u32::from_le);
         }
         let unpacked = Rows {
             scheme: Scheme::Q8,

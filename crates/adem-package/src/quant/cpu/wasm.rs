@@ -19,7 +19,7 @@ pub(super) fn int8(part: Rows<'_>, x: &[Codes], out: &mut [f32]) {
         Scheme::Q4 => {
             let top = u16x8_splat(0xf000);
             let step = |sum, (words, scale): (&[u32; 4], f32), x: &Codes| {
-                let nibbles: v128 = bytemuck::must_cast(*words);
+                let nibbles = vector(words);
                 let lanes = [
                     i16x8_shl(nibbles, 12),
                     v128_and(i16x8_shl(nibbles, 4), top),
@@ -34,7 +34,7 @@ pub(super) fn int8(part: Rows<'_>, x: &[Codes], out: &mut [f32]) {
         Scheme::Q8 => {
             let top = u16x8_splat(0xff00);
             let step = |sum, (words, scale): (&[u32; 8], f32), x: &Codes| {
-                let [low, high]: [v128; 2] = bytemuck::must_cast(*words);
+                let [low, high] = vectors(words);
                 let lanes = [
                     i16x8_shl(low, 8),
                     v128_and(low, top),
@@ -56,7 +56,7 @@ pub(super) fn float(part: Rows<'_>, x: &[[f32; BLOCK]], out: &mut [f32]) {
         Scheme::Q4 => {
             let (flip, low, eight) = (u8x16_splat(0x88), u8x16_splat(0xf), i8x16_splat(8));
             let step = |sum, (words, scale): (&[u32; 4], f32), x: &_| {
-                let nibbles = v128_xor(bytemuck::must_cast(*words), flip);
+                let nibbles = v128_xor(vector(words), flip);
                 let halves = [
                     i8x16_sub(v128_and(nibbles, low), eight),
                     i8x16_sub(u8x16_shr(nibbles, 4), eight),
@@ -67,7 +67,7 @@ pub(super) fn float(part: Rows<'_>, x: &[[f32; BLOCK]], out: &mut [f32]) {
         }
         Scheme::Q8 => {
             let step = |sum, (words, scale): (&[u32; 8], f32), x: &_| {
-                products(sum, bytemuck::must_cast(*words), x, scale)
+                products(sum, vectors(words), x, scale)
             };
             walk(Packed::<8>::new(part), blocks, x, out, zero, step, total);
         }
@@ -77,8 +77,8 @@ pub(super) fn float(part: Rows<'_>, x: &[[f32; BLOCK]], out: &mut [f32]) {
 /// Plain weights times floats.
 pub(super) fn dense(weights: &[[f32; BLOCK]], blocks: usize, x: &[[f32; BLOCK]], out: &mut [f32]) {
     let step = |mut sum, weights: &[f32; BLOCK], x: &[f32; BLOCK]| {
-        let weights: [v128; 8] = bytemuck::must_cast(*weights);
-        let x: [v128; 8] = bytemuck::must_cast(*x);
+        let weights = floats(weights);
+        let x = floats(x);
         for (weights, x) in weights.into_iter().zip(x) {
             sum = f32x4_add(sum, f32x4_mul(weights, x));
         }
@@ -90,7 +90,11 @@ pub(super) fn dense(weights: &[[f32; BLOCK]], blocks: usize, x: &[[f32; BLOCK]],
 /// `sum + (lanes . codes) * scale` in four parts.
 #[inline(always)]
 fn dot(sum: v128, lanes: [v128; 4], x: &Codes, scale: f32) -> v128 {
-    let codes: [v128; 4] = bytemuck::must_cast(x.codes);
+    let codes = x.codes.as_chunks::<8>().0;
+    let codes: [v128; 4] = std::array::from_fn(|i| {
+        let [a, b, c, d, e, f, g, h] = codes[i];
+        i16x8(a, b, c, d, e, f, g, h)
+    });
     let dot = i32x4_add(
         i32x4_add(
             i32x4_dot_i16x8(lanes[0], codes[0]),
@@ -108,7 +112,7 @@ fn dot(sum: v128, lanes: [v128; 4], x: &Codes, scale: f32) -> v128 {
 /// `sum + (bytes . x) * scale` in four parts.
 #[inline(always)]
 fn products(sum: v128, bytes: [v128; 2], x: &[f32; BLOCK], scale: f32) -> v128 {
-    let x: [v128; 8] = bytemuck::must_cast(*x);
+    let x = floats(x);
     let pairs = bytes.map(|bytes| {
         [
             i16x8_extend_low_i8x16(bytes),
@@ -123,6 +127,26 @@ fn products(sum: v128, bytes: [v128; 2], x: &[f32; BLOCK], scale: f32) -> v128 {
         products = f32x4_add(products, f32x4_mul(high, x[1]));
     }
     f32x4_add(sum, f32x4_mul(products, f32x4_splat(scale)))
+}
+
+/// Four words as a vector. Built from lanes, without `unsafe`; the compiler makes it one load.
+#[inline(always)]
+fn vector(words: &[u32; 4]) -> v128 {
+    u32x4(words[0], words[1], words[2], words[3])
+}
+
+/// Eight words as two vectors.
+#[inline(always)]
+fn vectors(words: &[u32; 8]) -> [v128; 2] {
+    let [a, b, c, d, e, f, g, h] = *words;
+    [vector(&[a, b, c, d]), vector(&[e, f, g, h])]
+}
+
+/// A block of floats as vectors.
+#[inline(always)]
+fn floats(block: &[f32; BLOCK]) -> [v128; 8] {
+    let quads = block.as_chunks::<4>().0;
+    std::array::from_fn(|i| f32x4(quads[i][0], quads[i][1], quads[i][2], quads[i][3]))
 }
 
 /// The sum of the lanes.

@@ -149,7 +149,7 @@ fn int8_avx2(part: Rows<'_>, x: &[Codes], out: &mut [f32]) {
 fn float_avx512(part: Rows<'_>, x: &[[f32; BLOCK]], out: &mut [f32]) {
     let (blocks, zero) = (part.blocks, _mm512_setzero_ps());
     let step = |sum, codes: __m256i, scale, x: &[f32; BLOCK]| {
-        let [x0, x1]: [__m512; 2] = bytemuck::must_cast(*x);
+        let [x0, x1]: [__m512; 2] = bytemuck::cast(*x);
         let low = _mm512_cvtepi8_epi32(_mm256_castsi256_si128(codes));
         let high = _mm512_cvtepi8_epi32(_mm256_extracti128_si256::<1>(codes));
         let products = _mm512_mul_ps(_mm512_cvtepi32_ps(low), x0);
@@ -174,7 +174,7 @@ fn float_avx512(part: Rows<'_>, x: &[[f32; BLOCK]], out: &mut [f32]) {
 fn float_avx2(part: Rows<'_>, x: &[[f32; BLOCK]], out: &mut [f32]) {
     let (blocks, zero) = (part.blocks, _mm256_setzero_ps());
     let step = |sum, codes: __m256i, scale, x: &[f32; BLOCK]| {
-        let x: [__m256; 4] = bytemuck::must_cast(*x);
+        let x: [__m256; 4] = bytemuck::cast(*x);
         let (low, high) = (
             _mm256_castsi256_si128(codes),
             _mm256_extracti128_si256::<1>(codes),
@@ -212,8 +212,8 @@ fn float_avx2(part: Rows<'_>, x: &[[f32; BLOCK]], out: &mut [f32]) {
 #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vl,avx512vnni")]
 fn dense_avx512(weights: &[[f32; BLOCK]], blocks: usize, x: &[[f32; BLOCK]], out: &mut [f32]) {
     let step = |sum, weights: &[f32; BLOCK], x: &[f32; BLOCK]| {
-        let [w0, w1]: [__m512; 2] = bytemuck::must_cast(*weights);
-        let [x0, x1]: [__m512; 2] = bytemuck::must_cast(*x);
+        let [w0, w1]: [__m512; 2] = bytemuck::cast(*weights);
+        let [x0, x1]: [__m512; 2] = bytemuck::cast(*x);
         _mm512_fmadd_ps(w1, x1, _mm512_fmadd_ps(w0, x0, sum))
     };
     let finish = |sum| _mm512_reduce_add_ps(sum);
@@ -223,8 +223,8 @@ fn dense_avx512(weights: &[[f32; BLOCK]], blocks: usize, x: &[[f32; BLOCK]], out
 #[target_feature(enable = "avx2,fma")]
 fn dense_avx2(weights: &[[f32; BLOCK]], blocks: usize, x: &[[f32; BLOCK]], out: &mut [f32]) {
     let step = |mut sum, weights: &[f32; BLOCK], x: &[f32; BLOCK]| {
-        let weights: [__m256; 4] = bytemuck::must_cast(*weights);
-        let x: [__m256; 4] = bytemuck::must_cast(*x);
+        let weights: [__m256; 4] = bytemuck::cast(*weights);
+        let x: [__m256; 4] = bytemuck::cast(*x);
         for (weights, x) in weights.into_iter().zip(x) {
             sum = _mm256_fmadd_ps(weights, x, sum);
         }
@@ -239,7 +239,7 @@ fn dense_avx2(weights: &[[f32; BLOCK]], blocks: usize, x: &[[f32; BLOCK]], out: 
 #[inline]
 #[target_feature(enable = "avx2")]
 fn plus8(words: &[u32; 4]) -> __m256i {
-    let both = _mm_xor_si128(bytemuck::must_cast(*words), _mm_set1_epi8(0x88u8 as i8));
+    let both = _mm_xor_si128(bytemuck::cast(*words), _mm_set1_epi8(0x88u8 as i8));
     let two = _mm256_set_m128i(_mm_srli_epi16::<4>(both), both);
     _mm256_and_si256(two, _mm256_set1_epi8(0xf))
 }
@@ -270,5 +270,5 @@ fn total(sum: __m256) -> f32 {
 /// 32 bytes as a vector.
 #[inline(always)]
 fn load<T: bytemuck::Pod>(bytes: &T) -> __m256i {
-    bytemuck::must_cast(*bytes)
+    bytemuck::cast(*bytes)
 }
