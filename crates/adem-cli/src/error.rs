@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use adem_eval::scenes::EvalError;
+use adem_package::PackageError;
 use adem_pipeline::PipelineError;
 
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +17,11 @@ pub enum CliError {
     Package {
         package: String,
         source: PipelineError,
+    },
+    #[error("cannot quantise {package}: {source}")]
+    Quantize {
+        package: String,
+        source: PackageError,
     },
     #[error("--device {device}: {reason}")]
     Device {
@@ -49,7 +55,15 @@ impl CliError {
     pub fn status(&self) -> u8 {
         match self {
             Self::Usage(_) | Self::Settings { .. } | Self::Eval(EvalError::Zero { .. }) => 2,
-            Self::Stopped => 130,
+            Self::Stopped
+            | Self::Quantize {
+                source: PackageError::Stopped,
+                ..
+            } => 130,
+            Self::Quantize {
+                source: PackageError::Pattern { .. } | PackageError::NothingToQuantise,
+                ..
+            } => 2,
             _ => 1,
         }
     }
