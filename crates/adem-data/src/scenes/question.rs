@@ -78,12 +78,21 @@ impl Scene {
     /// Six to ten questions of mixed kinds in random order, with as many things that are there
     /// as things that are not among those asking whether there is one.
     pub fn questions(&self) -> Vec<Qa> {
+        self.questions_of_draw(0)
+    }
+
+    /// As [`questions`](Self::questions), drawn anew: every `draw` asks about other things in
+    /// other words. Draw 0 is that of `questions`.
+    pub fn questions_of_draw(&self, draw: u32) -> Vec<Qa> {
         if self.objects.is_empty() {
             return Vec::new();
         }
         let mut ask = Asker {
             scene: self,
-            dice: Dice::new(self.seed, Purpose::Questions),
+            dice: Dice::new(
+                self.seed,
+                u64::from(draw) << 32 | u64::from(Purpose::Questions),
+            ),
             asked: Vec::with_capacity(MOST),
         };
         ask.count_all();

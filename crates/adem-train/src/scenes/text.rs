@@ -1,7 +1,7 @@
 //! Tokeniser and prompts of the recipe, and rows of token ids.
 
 use adem_data::prompt::PromptTemplates;
-use adem_data::scenes::Scene;
+use adem_data::scenes::{Qa, QaKind, Scene};
 use adem_data::tokenizer::{BpeTraining, Tokenizer, train_bpe};
 use adem_model::{Prefix, TrainRow};
 use rand::RngExt;
@@ -112,11 +112,13 @@ impl Texts {
         let first = rng.random_range(0..asked.len().max(1));
         (0..count)
             .filter_map(|i| asked.get((first + i) % asked.len().max(1)))
-            .map(|qa| {
-                let prompt = self.prompts.question.replace("{question}", &qa.question);
-                self.row(&prompt, &qa.answer)
-            })
+            .map(|qa| self.question_row(qa))
             .collect()
+    }
+
+    fn question_row(&self, qa: &Qa) -> TrainRow {
+        let prompt = self.prompts.question.replace("{question}", &qa.question);
+        self.row(&prompt, &qa.answer)
     }
 
     /// All objects of a scene told once more, in another order and from another attribute on. Every
@@ -144,7 +146,10 @@ impl Texts {
         }
         let mut given = self.prefix.with_picture.clone();
         given.extend(self.tokenizer.encode(&scene.facts()));
-        let mut rows = self.question_rows(scene, QUESTIONS_READ, rng);
+        let mut rows: Vec<TrainRow> = unrelated_questions(scene, rng)
+            .iter()
+            .map(|qa| self.question_row(qa))
+            .collect();
         for other in [self.caption_row(scene, rng), self.again_row(scene, rng)] {
             rows.insert(rng.random_range(0..=rows.len()), other);
         }
@@ -152,10 +157,33 @@ impl Texts {
     }
 }
 
+/// Questions about a scene each of which is drawn by itself: a scene's own list has as many yes as
+/// no, and a reader who knows half of the answers would know the rest without looking.
+fn unrelated_questions(scene: &Scene, rng: &mut ChaCha8Rng) -> Vec<Qa> {
+    let mut asked: Vec<Qa> = Vec::new();
+    for _ in 0..QUESTIONS_READ {
+        let mut pool = scene.questions_of_draw(rng.random());
+        if rng.random::<f64>() < LOOKED_UP {
+            pool.retain(|qa| matches!(qa.kind, QaKind::Exists | QaKind::Where | QaKind::Relation));
+        }
+        if pool.is_empty() {
+            continue;
+        }
+        let qa = pool.swap_remove(rng.random_range(0..pool.len()));
+        if asked.iter().all(|other| other.question != qa.question) {
+            asked.push(qa);
+        }
+    }
+    asked
+}
+
+/// Share of questions of the kinds that are hardest to learn: they need two things to be brought
+/// together.
+const LOOKED_UP: f64 = 0.5;
 /// Share of documents without facts.
 const OUT_OF_NOTHING: f64 = 0.05;
 /// Questions in a document.
-const QUESTIONS_READ: usize = 5;
+const QUESTIONS_READ: usize = 7;
 /// Attributes of an object, at most.
 const ATTRIBUTES: usize = 6;
 
