@@ -1,0 +1,116 @@
+// y = epilogue(f(x) W^T) in tiles, for many rows of x.
+//
+//     y[b, m, n] = finish(sum over k of f(x[b, m, k]) * W[n, k]),  f = silu with SILU
+//
+// A workgroup of 256 threads makes a tile of 64 x 64; each thread 4 x 4 of it, strided by 16 so
+// that neighbours read neighbours. Tiles of 16 numbers in k are staged; quantised weights are
+// unpacked once a tile. The pitch of a staged row is 5 vectors, which spreads rows over the
+// memory's banks.
+//
+// Bindings, in order:
+//     x            [batch, m, k]      f32 (vec4 where k is a multiple of 8)
+//     w0 | q0, s0  see weights_*.wgsl
+//     w1 | q1, s1  with GATE
+//     bias         [n]                with BIAS
+//     residual     [batch, m, n]      with RESIDUAL
+//     y            [batch, m, n]      written
+//     info[0]      m, chunks of eight in k (padding included), n, unused
+//     info[1]      k, alpha's bits, unused, 1 where each batch has its own weights
+//
+// Limits: k, m and n any. Workgroup memory 10 KiB, 15 KiB with GATE.
+// Launched by crates/adem-kernels/src/gpu/product.rs
+
+const TILE = 64u;
+const PITCH = 5u;
+
+{{ bindings }}
+
+var<workgroup> left: array<vec4<f32>, TILE * PITCH>;
+var<workgroup> right: array<vec4<f32>, TILE * PITCH>;
+//@if GATE
+var<workgroup> other: array<vec4<f32>, TILE * PITCH>;
+//@end
+
+@compute @workgroup_size(256)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let batch = group.z;
+    let weight_batch = batch * info[1].w;
+    let row = group.y * TILE;
+    let column = group.x * TILE;
+    let chunks = info[0].y;
+    let tx = thread % 16u;
+    let ty = thread / 16u;
+    // Half of the threads stage x, half the weights: one chunk of eight each.
+    let line = thread % 128u / 2u;
+    let part = thread % 2u;
+    let at = line * PITCH + part * 2u;
+//@for r in 4
+//@for c in 4
+    var first_$r_$c = 0.0;
+//@if GATE
+    var second_$r_$c = 0.0;
+//@end
+//@end
+//@end
+    for (var base = 0u; base < chunks; base += 2u) {
+        let chunk = base + part;
+        var staged = Eight(vec4<f32>(0.0), vec4<f32>(0.0), 0.0);
+        if thread < 128u {
+            if row + line < info[0].x && chunk < chunks {
+                staged = operand(batch, row + line, chunk);
+//@if SILU
+                staged.low = staged.low / (1.0 + exp(-staged.low));
+                staged.high = staged.high / (1.0 + exp(-staged.high));
+//@end
+            }
+            left[at] = staged.low;
+            left[at + 1u] = staged.high;
+//@if GATE
+            var gated = Eight(vec4<f32>(0.0), vec4<f32>(0.0), 0.0);
+            if column + line < info[0].z && chunk < chunks {
+                gated = weights1(weight_batch, column + line, chunk);
+            }
+            other[at] = gated.low * gated.scale;
+            other[at + 1u] = gated.high * gated.scale;
+//@end
+        } else {
+            if column + line < info[0].z && chunk < chunks {
+                staged = weights0(weight_batch, column + line, chunk);
+            }
+            right[at] = staged.low * staged.scale;
+            right[at + 1u] = staged.high * staged.scale;
+        }
+        workgroupBarrier();
+        for (var k = 0u; k < 4u; k += 1u) {
+//@for r in 4
+            let x_$r = left[(ty + $ru * 16u) * PITCH + k];
+//@end
+//@for c in 4
+            let w_$c = right[(tx + $cu * 16u) * PITCH + k];
+//@for r in 4
+            first_$r_$c += dot(x_$r, w_$c);
+//@end
+//@if GATE
+            let v_$c = other[(tx + $cu * 16u) * PITCH + k];
+//@for r in 4
+            second_$r_$c += dot(x_$r, v_$c);
+//@end
+//@end
+//@end
+        }
+        workgroupBarrier();
+    }
+//@for r in 4
+//@for c in 4
+//@if GATE
+    finish(batch, row + ty + $ru * 16u, column + tx + $cu * 16u, first_$r_$c, second_$r_$c);
+//@end
+//@unless GATE
+    finish(batch, row + ty + $ru * 16u, column + tx + $cu * 16u, first_$r_$c, 0.0);
+//@end
+//@end
+//@end
+}
