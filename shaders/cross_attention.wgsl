@@ -24,6 +24,9 @@
 
 {{ bindings }}
 
+// Scores that are worked on side by side.
+const BATCH = WORKGROUP / LANES;
+
 var<workgroup> query: array<Vector, STAGE>;
 var<workgroup> scores: array<f32, TOKENS>;
 //@if SHARED
@@ -52,32 +55,38 @@ fn main(
             query[i] = v / (1.0 + exp(-v));
         }
         workgroupBarrier();
-        for (var first = 0u; first < tokens; first += WORKGROUP / LANES) {
+        // Four scores at a time, so that what is read of the query serves four keys.
+        for (var first = 0u; first < tokens; first += BATCH * 4u) {
             let n = first + thread / LANES;
-            var sum = 0.0;
-            if n < tokens {
-                let key = (picture * tokens + n) * width + base;
-                for (var i = lane; i < count; i += LANES) {
-                    sum += total(query[i] * keys[key + i]);
-                }
+//@for i in 4
+            var sum_$i = 0.0;
+            let key_$i = (picture * tokens + min(n + $iu * BATCH, tokens - 1u)) * width + base;
+//@end
+            for (var i = lane; i < count; i += LANES) {
+                let q = query[i];
+//@for i in 4
+                sum_$i += total(q * keys[key_$i + i]);
+//@end
             }
+//@for i in 4
 //@if SHARED
-            partial[thread] = sum;
+            partial[thread] = sum_$i;
             workgroupBarrier();
             if lane == 0u {
                 for (var i = 1u; i < LANES; i += 1u) {
-                    sum += partial[thread + i];
+                    sum_$i += partial[thread + i];
                 }
             }
 //@end
-            if lane == 0u && n < tokens {
+            if lane == 0u && n + $iu * BATCH < tokens {
                 if base > 0u {
-                    sum += scores[n];
+                    sum_$i += scores[n + $iu * BATCH];
                 }
-                scores[n] = sum;
+                scores[n + $iu * BATCH] = sum_$i;
             }
 //@if SHARED
             workgroupBarrier();
+//@end
 //@end
         }
         workgroupBarrier();

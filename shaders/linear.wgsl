@@ -128,14 +128,29 @@ fn main(
 //@if NORM
     norm_$r = inverseSqrt(square_$r / f32(info[1].x) + bitcast<f32>(info[1].z));
 //@end
+//@end
+    var first = array<f32, ROWS * COLUMNS>(
+//@for r in ROWS
 //@for c in COLUMNS
+        first_$r_$c * norm_$r,
+//@end
+//@end
+    );
 //@if GATE
-    finish(batch, row + $ru, column + $cu, first_$r_$c * norm_$r, second_$r_$c * norm_$r);
+    var second = array<f32, ROWS * COLUMNS>(
+//@for r in ROWS
+//@for c in COLUMNS
+        second_$r_$c * norm_$r,
 //@end
-//@unless GATE
-    finish(batch, row + $ru, column + $cu, first_$r_$c * norm_$r, 0.0);
 //@end
+    );
 //@end
+    for (var i = 0u; i < ROWS * COLUMNS; i += 1u) {
+        var other = 0.0;
+//@if GATE
+        other = second[i];
 //@end
+        finish(batch, row + i / COLUMNS, column + i % COLUMNS, first[i], other);
+    }
 //@end
 }

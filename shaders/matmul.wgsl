@@ -31,7 +31,7 @@ var<workgroup> right: array<vec4<f32>, TILE * PITCH>;
 var<workgroup> other: array<vec4<f32>, TILE * PITCH>;
 //@end
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
@@ -103,14 +103,27 @@ fn main(
         }
         workgroupBarrier();
     }
+    var first = array<f32, 16>(
 //@for r in 4
 //@for c in 4
+        first_$r_$c,
+//@end
+//@end
+    );
 //@if GATE
-    finish(batch, row + ty + $ru * 16u, column + tx + $cu * 16u, first_$r_$c, second_$r_$c);
+    var second = array<f32, 16>(
+//@for r in 4
+//@for c in 4
+        second_$r_$c,
 //@end
-//@unless GATE
-    finish(batch, row + ty + $ru * 16u, column + tx + $cu * 16u, first_$r_$c, 0.0);
 //@end
+    );
 //@end
+    for (var i = 0u; i < 16u; i += 1u) {
+        var gated = 0.0;
+//@if GATE
+        gated = second[i];
 //@end
+        finish(batch, row + ty + i / 4u * 16u, column + tx + i % 4u * 16u, first[i], gated);
+    }
 }

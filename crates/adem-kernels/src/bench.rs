@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use burn::tensor::{Device, Distribution, Tensor};
 
-use crate::variant::{Task, Variant};
+use crate::variant::{Format, Rows, Task, Variant};
 use crate::{CrossAttention, choose, clock, cross_attention, drop_index, reference};
 
 /// One line of a bench.
@@ -60,16 +60,19 @@ pub async fn cross_attention_rows(device: &Device) -> Vec<Row> {
     };
     let (keys, values) = (random(tokens), random(tokens));
     let mut all = Vec::new();
+    let product = Task::Product;
     for (rows, repeats, task) in [
+        (1, 4, product(Rows::One, Format::Float)),
         (1, 4, Task::CrossAttention),
-        (64, 1, Task::Product(crate::variant::Rows::Many, crate::variant::Format::Float)),
+        (64, 1, product(Rows::Many, Format::Float)),
+        (64, 1, product(Rows::Many, Format::Across)),
     ] {
+        choose(device, Task::CrossAttention, Variant::Split);
         let x = random(rows);
         let run = |f: fn(Tensor<3>, Tensor<3>, Tensor<3>, CrossAttention) -> Tensor<3>| {
             f(x.clone(), keys.clone(), values.clone(), settings)
         };
-        let Some(reference) =
-            clock::median(5, repeats, || run(reference::cross_attention)).await
+        let Some(reference) = clock::median(5, repeats, || run(reference::cross_attention)).await
         else {
             return all;
         };
@@ -83,7 +86,7 @@ pub async fn cross_attention_rows(device: &Device) -> Vec<Row> {
                 best = Some((kernel, *variant));
             }
             all.push(Row {
-                name: format!("cross-attention, T = {rows}, N = {tokens}, D = {dim}"),
+                name: format!("cross-attention, T = {rows}, N = {tokens}, D = {dim}, {task:?}"),
                 variant: *variant,
                 kernel,
                 reference,

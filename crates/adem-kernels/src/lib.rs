@@ -8,30 +8,29 @@
 //! Kernels come in [variants](variant): [`tune`] times them on a device and keeps the fastest,
 //! [`self_test`] compares each with the reference and switches off those that disagree.
 
-#![allow(dead_code)]
 pub mod bench;
-//mod check;
+mod check;
 mod clock;
 mod cross_attention;
-//mod decode;
+mod decode;
 #[cfg(feature = "wgpu")]
 mod gpu;
-//mod linear;
-//mod matrix;
+mod linear;
+mod matrix;
 pub mod reference;
 mod threshold;
-//mod tune;
+mod tune;
 pub mod variant;
 
-//pub use check::{Disagreement, Report, self_test};
+pub use check::{Disagreement, Report, self_test};
 pub use cross_attention::{
     CrossAttention, cross_attention, cross_attention_map, cross_attention_onto,
 };
-//pub use decode::{Heads, RopeStyle, attention, next_token, rope_append};
-//pub use linear::{Epilogue, linear};
-//pub use matrix::{Matrix, MatrixError, Scales};
+pub use decode::{Heads, RopeStyle, attention, next_token, rope_append};
+pub use linear::{Epilogue, linear};
+pub use matrix::{BLOCK, Matrix, MatrixError, Scales};
 pub use threshold::{drop_index, keep_mask};
-//pub use tune::{Timing, tune};
+pub use tune::{Timing, tune};
 
 use burn::tensor::Device;
 

@@ -76,6 +76,11 @@ pub enum Variant {
         /// Columns a thread works on.
         columns: u32,
     },
+    /// `across.wgsl`: straight from memory, for matrices that lie across.
+    Across {
+        /// Rows of x a thread works on.
+        rows: u32,
+    },
     /// `matmul.wgsl`: tiles in workgroup memory.
     Tiled,
 }
@@ -101,12 +106,11 @@ impl Task {
                     ]
                 }
             }
-            Self::Product(Rows::One, Format::Across) => {
-                &const { [direct(1, 1, 1), direct(1, 1, 4)] }
-            }
+            Self::Product(Rows::One, Format::Across) => &[Variant::Across { rows: 1 }],
             Self::Product(Rows::One, _) => {
                 &const {
                     [
+                        direct(8, 1, 4),
                         direct(16, 1, 2),
                         direct(32, 1, 4),
                         direct(1, 1, 1),
@@ -115,13 +119,18 @@ impl Task {
                 }
             }
             Self::Product(Rows::Few, Format::Across) => {
-                &const { [direct(1, 4, 1), direct(1, 4, 4)] }
+                &[Variant::Across { rows: 4 }, Variant::Across { rows: 8 }]
             }
             Self::Product(Rows::Few, _) => {
-                &const { [direct(16, 4, 2), direct(1, 4, 2), direct(1, 4, 4)] }
+                &const { [direct(8, 4, 4), direct(1, 4, 4), direct(1, 8, 4)] }
             }
+            Self::Product(Rows::Many, Format::Across) => &[
+                Variant::Tiled,
+                Variant::Across { rows: 8 },
+                Variant::Across { rows: 16 },
+            ],
             Self::Product(Rows::Many, _) => {
-                &const { [Variant::Tiled, direct(1, 4, 4), direct(1, 8, 4)] }
+                &const { [Variant::Tiled, direct(1, 8, 4), direct(1, 4, 8)] }
             }
             Self::MaskScores | Self::RopeAppend | Self::Attention | Self::NextToken(_) => {
                 &[Variant::Only]

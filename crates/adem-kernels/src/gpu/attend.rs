@@ -181,18 +181,26 @@ pub(crate) fn run(product: Product) -> CubeTensor {
 pub(crate) fn mask(scores: &CubeTensor, needed: u32, kept: Option<&CubeTensor>) -> CubeTensor {
     const WORKGROUP: u32 = 64;
     let shape = scores.meta.shape();
-    let count = shape.num_elements();
     let tokens = shape[shape.num_dims() - 1];
+    let wide = tokens.is_multiple_of(4);
+    let (vector, size) = match wide {
+        true => (shader::VECTOR_WIDE, 4),
+        false => (shader::VECTOR_NARROW, 1),
+    };
+    let count = shape.num_elements() / size;
     let masked = empty(scores, shape.clone(), DType::F32);
     let mut launch = Launch::new(shader::MASK_SCORES, WORKGROUP, scores)
+        .part(vector)
+        .flag("WIDE", wide)
         .flag("KEPT", kept.is_some())
-        .read("scores", Element::F32, scores);
+        .read("scores", Element::Vector, scores);
     if let Some(kept) = kept {
-        launch = launch.write("kept", Element::F32, kept);
+        launch = launch.write("kept", Element::Vector, kept);
     }
     let [x, y] = folded(count.div_ceil(WORKGROUP as usize));
-    launch
-        .write("masked", Element::F32, &masked)
-        .dispatch([x, y, 1], [[count as u32, tokens as u32, needed, 0]]);
+    launch.write("masked", Element::Vector, &masked).dispatch(
+        [x, y, 1],
+        [[count as u32, (tokens / size) as u32, needed, 0]],
+    );
     masked
 }

@@ -58,12 +58,7 @@ pub(crate) fn cross_attention(
     ))
 }
 
-fn attend(
-    x: CubeTensor,
-    keys: CubeTensor,
-    values: CubeTensor,
-    settings: CrossAttention,
-) -> Attend {
+fn attend(x: CubeTensor, keys: CubeTensor, values: CubeTensor, settings: CrossAttention) -> Attend {
     Attend {
         x: into_contiguous(x),
         keys: into_contiguous(keys),
@@ -193,12 +188,7 @@ mod gradients {
         }
 
         /// `alpha * left^T right` of `[batch, rows, N]` and `[batch, rows, D]`.
-        fn over_rows(
-            &self,
-            left: CubeTensor,
-            right: CubeTensor,
-            alpha: Option<f32>,
-        ) -> CubeTensor {
+        fn over_rows(&self, left: CubeTensor, right: CubeTensor, alpha: Option<f32>) -> CubeTensor {
             let [batch, k, m, n] = self.size();
             let weights = Weights::float(Format::Across, into_contiguous(right));
             let left = into_contiguous(Cube::float_swap_dims(left, 1, 2));

@@ -5,11 +5,13 @@ use burn::tensor::{DType, Shape};
 use burn_cubecl::cubecl::prelude::{CubeCount, CubeDim, ExecutionMode, KernelId};
 use burn_cubecl::cubecl::server::{BufferBinding, KernelArguments, MetadataBindingInfo};
 
-use super::registry;
-use super::shader::{Binding, Element, File, Recipe};
+use super::shader::{Binding, Element, File, Recipe, SHARED_PAGES};
 
 /// WebGPU's default limit on the workgroups of one dimension.
 pub(crate) const MOST_GROUPS: usize = 65_535;
+
+/// WebGPU's default limit on the storage buffers of a shader.
+pub(crate) const MOST_BUFFERS: usize = 8;
 
 /// A dispatch in the making: bindings are numbered in the order they are added.
 pub(crate) struct Launch<'a> {
@@ -29,7 +31,8 @@ impl<'a> Launch<'a> {
                 bindings: Vec::new(),
                 workgroup,
                 info: 0,
-                edit: registry::edit(&on.device, file),
+                #[cfg(test)]
+                edits: super::registry::edits(&on.device),
             },
             buffers: Vec::new(),
             on,
@@ -88,6 +91,10 @@ impl<'a> Launch<'a> {
     /// vector.
     pub fn dispatch<const N: usize>(mut self, groups: [usize; 3], info: [[u32; 4]; N]) {
         self.recipe.info = N as u32;
+        #[cfg(test)]
+        if super::tests::record(&self.recipe) {
+            return;
+        }
         let words = info
             .iter()
             .flat_map(|v| [(v[0], v[1]), (v[2], v[3])])
@@ -110,7 +117,7 @@ struct Source(Recipe);
 
 impl KernelSource for Source {
     fn source(&self) -> SourceTemplate {
-        self.0.template()
+        self.0.template(SHARED_PAGES)
     }
 
     fn id(&self) -> KernelId {
@@ -129,7 +136,13 @@ impl KernelSource for Source {
 pub(crate) fn empty(like: &CubeTensor, shape: impl Into<Shape>, dtype: DType) -> CubeTensor {
     let shape = shape.into();
     let handle = like.client.empty(shape.num_elements() * dtype.size());
-    CubeTensor::new_contiguous(like.client.clone(), like.device.clone(), shape, handle, dtype)
+    CubeTensor::new_contiguous(
+        like.client.clone(),
+        like.device.clone(),
+        shape,
+        handle,
+        dtype,
+    )
 }
 
 /// Workgroups for `count` of them in a row, folded where one dimension does not hold them.

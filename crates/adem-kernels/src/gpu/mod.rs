@@ -1,21 +1,32 @@
 //! The kernels on Burn's wgpu backend.
 
 mod attend;
+pub(crate) mod check;
+mod decode;
 mod extension;
 mod launch;
 mod product;
 pub(crate) mod registry;
 mod shader;
 mod template;
+#[cfg(test)]
+mod tests;
+pub(crate) mod tune;
 
+use burn::backend::ops::FloatTensorOps;
 use burn::backend::wgpu::{CubeTensor, into_contiguous};
 use burn::backend::{Cube, DispatchDevice};
-use burn::tensor::{DType, Device, Tensor};
+use burn::tensor::{DType, Device, Int, Tensor};
 use burn_cubecl::CubeDevice;
 
 use crate::cross_attention::CrossAttention;
-use crate::variant::Variant;
+use crate::decode::Heads;
+use crate::linear::Epilogue;
+use crate::matrix::{Matrix, ScaleTensor, Values};
+use crate::reference;
+use crate::variant::{Format, Rows, Task, Variant};
 use attend::Attend;
+use product::{Product, Size, Weights};
 
 pub(crate) use extension::cross_attention;
 
@@ -118,4 +129,165 @@ pub(crate) fn cross_attention_onto(
 
 fn tensor<const D: usize>(tensor: CubeTensor) -> Tensor<D> {
     Tensor::from_primitive::<Cube>(tensor)
+}
+
+/// The words as a contiguous u32 buffer on a wgpu device.
+fn words<const D: usize>(tensor: &Tensor<D, Int>) -> Option<CubeTensor> {
+    let tensor = tensor.clone().try_into_primitive::<Cube>().ok()?;
+    let fits = matches!(tensor.device, CubeDevice::Wgpu(_)) && tensor.dtype == DType::U32;
+    fits.then(|| into_contiguous(tensor))
+}
+
+/// A matrix as kernels read it.
+fn weights(matrix: &Matrix) -> Option<Weights> {
+    match &matrix.values {
+        Values::Float(values) => Some(Weights::float(Format::Float, floats(values)?)),
+        Values::Codes {
+            format,
+            words: codes,
+            scales,
+        } => Some(Weights {
+            format: *format,
+            values: words(codes)?,
+            scales: Some(match &**scales {
+                ScaleTensor::Single(scales) => floats(scales)?,
+                ScaleTensor::Half(scales) => words(scales)?,
+            }),
+        }),
+    }
+}
+
+/// What `f` makes of a tensor that may be absent; `None` where it is there and does not fit.
+fn optional<T, U>(value: Option<T>, f: impl FnOnce(T) -> Option<U>) -> Option<Option<U>> {
+    match value {
+        Some(value) => f(value).map(Some),
+        None => Some(None),
+    }
+}
+
+/// [`crate::linear()`] in a kernel; `None` where none holds it.
+pub(crate) fn linear(x: &Tensor<3>, matrix: &Matrix, epilogue: &Epilogue) -> Option<Tensor<3>> {
+    let [batch, rows, k] = x.dims();
+    let [n, width] = matrix.shape();
+    let agree = width == k
+        && epilogue
+            .gate
+            .is_none_or(|gate| gate.shape() == matrix.shape() && gate.format() == matrix.format())
+        && epilogue.norm.is_none_or(|(gain, _)| gain.dims() == [k])
+        && epilogue.bias.is_none_or(|bias| bias.dims() == [n])
+        && epilogue
+            .residual
+            .is_none_or(|residual| residual.dims() == [batch, rows, n]);
+    if !agree {
+        return None;
+    }
+    // All batches share the weights, so they are rows of one.
+    let m = batch * rows;
+    let task = Task::Product(Rows::of(m), matrix.format());
+    let variant = registry::variant(&device(&x.device())?, task)?;
+    let x = floats(x)?;
+    // Tiles are normalised by nobody: their x is, before.
+    let (x, norm) = match epilogue.norm {
+        Some((gain, eps)) if variant == Variant::Tiled => {
+            let normed = reference::rms_norm(tensor::<3>(x), gain, eps);
+            (floats(&normed)?, None)
+        }
+        norm => (x, norm),
+    };
+    let mut product = Product {
+        gate: optional(epilogue.gate, weights)?,
+        norm: optional(norm, |(gain, eps)| Some((floats(gain)?, eps as f32)))?,
+        bias: optional(epilogue.bias, floats)?,
+        residual: optional(epilogue.residual, floats)?,
+        ..Product::new(x, Size { batch: 1, m, k, n }, weights(matrix)?)
+    };
+    // With everything at once there would be one buffer too many.
+    let late = match product.buffers() > launch::MOST_BUFFERS {
+        true => product.residual.take(),
+        false => None,
+    };
+    let mut y = product.fits().then(|| product.run(variant))?;
+    if let Some(residual) = late {
+        y = Cube::float_add(residual, y);
+    }
+    Some(tensor::<3>(y).reshape([batch, rows, n]))
+}
+
+/// [`crate::rope_append`] in a kernel, which writes `cache` in place.
+pub(crate) fn rope_append(
+    qkv: &Tensor<2>,
+    cos: &Tensor<2>,
+    sin: &Tensor<2>,
+    cache: &[Tensor<3>; 2],
+    past: usize,
+    heads: Heads,
+) -> Option<Tensor<2>> {
+    let [tokens, width] = qkv.dims();
+    let [kv_heads, capacity, head] = cache[0].dims();
+    let positions = cos.dims()[0];
+    let end = past.checked_add(tokens)?;
+    let agree = width == (heads.heads + 2 * heads.kv_heads) * heads.head
+        && [kv_heads, head] == [heads.kv_heads, heads.head]
+        && cache[1].dims() == cache[0].dims()
+        && head.is_multiple_of(2)
+        && cos.dims() == [positions, head / 2]
+        && sin.dims() == cos.dims()
+        && end <= capacity.min(positions);
+    if !agree {
+        return None;
+    }
+    let in_place = |tensor: &Tensor<3>| {
+        let tensor = tensor.clone().try_into_primitive::<Cube>().ok()?;
+        (tensor.dtype == DType::F32 && tensor.is_contiguous()).then_some(tensor)
+    };
+    let queries = decode::rope_append(
+        &floats(qkv)?,
+        [&floats(cos)?, &floats(sin)?],
+        [&in_place(&cache[0])?, &in_place(&cache[1])?],
+        past,
+        heads,
+    )?;
+    Some(tensor(queries))
+}
+
+/// [`crate::attention()`] in a kernel.
+pub(crate) fn attention(
+    queries: &Tensor<2>,
+    keys: &Tensor<3>,
+    values: &Tensor<3>,
+    past: usize,
+    heads: Heads,
+) -> Option<Tensor<2>> {
+    let [tokens, width] = queries.dims();
+    let [kv_heads, capacity, head] = keys.dims();
+    let agree = width == heads.heads * heads.head
+        && [kv_heads, head] == [heads.kv_heads, heads.head]
+        && kv_heads > 0
+        && heads.heads.is_multiple_of(kv_heads)
+        && values.dims() == keys.dims()
+        && past.checked_add(tokens)? <= capacity;
+    if !agree {
+        return None;
+    }
+    let out = decode::attention(
+        &floats(queries)?,
+        &floats(keys)?,
+        &floats(values)?,
+        past,
+        heads,
+    )?;
+    Some(tensor(out))
+}
+
+/// [`crate::next_token`] in a kernel.
+pub(crate) fn next_token(
+    logits: &Tensor<1>,
+    table: &Matrix,
+) -> Option<(Tensor<1, Int>, Tensor<2>)> {
+    let [vocabulary, width] = table.shape();
+    if logits.dims() != [vocabulary] {
+        return None;
+    }
+    let [id, embedding] = decode::next_token(&floats(logits)?, &weights(table)?, width)?;
+    Some((Tensor::from_primitive::<Cube>(id), tensor(embedding)))
 }

@@ -1,11 +1,11 @@
-//! Matrix products: `shaders/linear.wgsl` and `shaders/matmul.wgsl`.
+//! Matrix products: `shaders/linear.wgsl`, `shaders/across.wgsl` and `shaders/matmul.wgsl`.
 
 use burn::backend::Cube;
 use burn::backend::ops::{ActivationOps, FloatTensorOps};
 use burn::backend::wgpu::CubeTensor;
 use burn::tensor::DType;
 
-use super::launch::{Launch, MOST_GROUPS, bindable, empty, folded};
+use super::launch::{Launch, MOST_BUFFERS, MOST_GROUPS, bindable, empty, folded};
 use super::shader::{self, Element};
 use crate::variant::{Format, Variant};
 
@@ -33,7 +33,7 @@ impl Weights {
         }
     }
 
-    fn tensors(&self) -> impl Iterator<Item = &CubeTensor> {
+    pub fn tensors(&self) -> impl Iterator<Item = &CubeTensor> {
         std::iter::once(&self.values).chain(&self.scales)
     }
 
@@ -58,9 +58,19 @@ impl Weights {
             Some(scales) if scales.dtype == DType::F32 => launch
                 .part_of_set(shader::SCALE_F32, set)
                 .read(s, Element::F32, scales),
-            Some(scales) => launch
-                .part_of_set(shader::SCALE_F16, set)
-                .read(s, Element::U32, scales),
+            Some(scales) => {
+                launch
+                    .part_of_set(shader::SCALE_F16, set)
+                    .read(s, Element::U32, scales)
+            }
+        }
+    }
+
+    /// Of what k must be a multiple so that rows are read in vectors.
+    pub fn step(&self) -> usize {
+        match self.format {
+            Format::Float | Format::Across => 8,
+            Format::Q4 | Format::Q8 => 32,
         }
     }
 
@@ -129,21 +139,31 @@ impl Product {
         }
     }
 
+    /// What it reads.
+    fn inputs(&self) -> Vec<&CubeTensor> {
+        let mut tensors = vec![&self.x];
+        tensors.extend(self.weights.tensors());
+        tensors.extend(self.gate.iter().flat_map(Weights::tensors));
+        tensors.extend(self.norm.iter().map(|(gain, _)| gain));
+        tensors.extend(self.bias.iter().chain(&self.residual));
+        tensors
+    }
+
+    /// Storage buffers it needs, the result's included.
+    pub fn buffers(&self) -> usize {
+        self.inputs().len() + 1
+    }
+
     /// Whether the kernels hold it: sizes they can count and bind, and a normalisation only where
     /// rows are read in vectors.
     pub fn fits(&self) -> bool {
         let Size { batch, m, k, n } = self.size;
-        let mut tensors = vec![&self.x];
-        tensors.extend(self.weights.tensors());
-        tensors.extend(self.gate.iter().flat_map(Weights::tensors));
-        tensors.extend(self.bias.iter().chain(&self.residual));
+        let tensors = self.inputs();
         let out = batch.checked_mul(m).and_then(|rows| rows.checked_mul(n));
-        let read_in_vectors = k.is_multiple_of(match self.weights.format {
-            Format::Q4 => 32,
-            _ => 8,
-        });
+        let read_in_vectors = k.is_multiple_of(self.weights.step());
         out.is_some_and(|out| out > 0 && out <= u32::MAX as usize / 4)
             && k > 0
+            && self.buffers() <= MOST_BUFFERS
             && batch * m.div_ceil(4) <= MOST_GROUPS
             && n.div_ceil(64) <= MOST_GROUPS
             && (self.norm.is_none() || read_in_vectors)
@@ -152,21 +172,60 @@ impl Product {
 
     /// Runs it in the form `variant`: `[batch, m, n]`.
     pub fn run(mut self, variant: Variant) -> CubeTensor {
+        if variant != Variant::Tiled && std::mem::take(&mut self.silu) {
+            // Elsewhere threads read x over and over: its exponentials are taken once before.
+            let sigmoid = Cube::sigmoid(self.x.clone());
+            self.x = Cube::float_mul(self.x, sigmoid);
+        }
         match variant {
             Variant::Direct {
                 lanes,
                 rows,
                 columns,
-            } => {
-                if std::mem::take(&mut self.silu) {
-                    // Threads here read x over and over: its exponentials are taken once before.
-                    let sigmoid = Cube::sigmoid(self.x.clone());
-                    self.x = Cube::float_mul(self.x, sigmoid);
-                }
-                self.direct(lanes, rows, columns)
-            }
+            } => self.direct(lanes, rows, columns),
+            Variant::Across { rows } => self.across(rows),
             _ => self.tiled(),
         }
+    }
+
+    /// Only for weights that lie across, which have no bias, gate or normalisation.
+    fn across(&self, rows: u32) -> CubeTensor {
+        let Size { batch, m, k, n } = self.size;
+        let row_blocks = m.div_ceil(rows as usize);
+        let (vector, columns) = match n.is_multiple_of(4) {
+            true => (shader::VECTOR_WIDE, n / 4),
+            false => (shader::VECTOR_NARROW, n),
+        };
+        let quads = k.is_multiple_of(4);
+        let mut launch = Launch::new(shader::ACROSS, DIRECT, &self.x)
+            .part(vector)
+            .constant("ROWS", rows)
+            .flag("QUADS", quads)
+            .flag("RESIDUAL", self.residual.is_some())
+            .read(
+                "x",
+                if quads { Element::F32x4 } else { Element::F32 },
+                &self.x,
+            )
+            .read("w0", Element::Vector, &self.weights.values);
+        if let Some(residual) = &self.residual {
+            launch = launch.read("residual", Element::Vector, residual);
+        }
+        let [gx, gy] = folded(columns.div_ceil(DIRECT as usize));
+        let y = empty(&self.x, [batch, m, n], DType::F32);
+        launch.write("y", Element::Vector, &y).dispatch(
+            [gx, gy, batch * row_blocks],
+            [
+                [m, k, columns, row_blocks].map(|v| v as u32),
+                [
+                    self.alpha.unwrap_or(1.0).to_bits(),
+                    u32::from(self.own_weights),
+                    0,
+                    0,
+                ],
+            ],
+        );
+        y
     }
 
     fn direct(&self, lanes: u32, rows: u32, columns: u32) -> CubeTensor {
@@ -195,10 +254,7 @@ impl Product {
     /// Binds everything in the order the shaders document, and runs.
     fn dispatch(&self, launch: Launch, groups: [usize; 3], row_blocks: usize) -> CubeTensor {
         let Size { batch, m, k, n } = self.size;
-        let wide = k.is_multiple_of(match self.weights.format {
-            Format::Q4 | Format::Q8 => 32,
-            _ => 8,
-        });
+        let wide = k.is_multiple_of(self.weights.step());
         let (element, operand) = match wide {
             true => (Element::F32x4, shader::OPERAND_WIDE),
             false => (Element::F32, shader::OPERAND_NARROW),
@@ -238,9 +294,7 @@ impl Product {
                 u32::from(self.own_weights),
             ],
         ];
-        launch
-            .write("y", Element::F32, &y)
-            .dispatch(groups, info);
+        launch.write("y", Element::F32, &y).dispatch(groups, info);
         y
     }
 }

@@ -6,7 +6,6 @@ use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use burn_cubecl::CubeDevice;
 
-use super::shader::File;
 use crate::variant::{Task, Variant};
 
 #[derive(Debug, Default)]
@@ -14,7 +13,8 @@ struct State {
     off: HashSet<(Task, Variant)>,
     chosen: HashMap<Task, Variant>,
     /// Text that tests put in place of other text of a file.
-    edits: HashMap<&'static str, (&'static str, &'static str)>,
+    #[cfg(test)]
+    edits: Vec<(super::shader::File, &'static str, &'static str)>,
 }
 
 static DEVICES: LazyLock<Mutex<HashMap<CubeDevice, State>>> = LazyLock::new(Mutex::default);
@@ -57,24 +57,23 @@ pub(crate) fn choose(device: &CubeDevice, task: Task, variant: Variant) {
     state.chosen.insert(task, variant);
 }
 
-/// What is to be replaced in `file` on `device`.
-pub(crate) fn edit(device: &CubeDevice, file: File) -> Option<(&'static str, &'static str)> {
+/// What tests replace in shader files on `device`.
+#[cfg(test)]
+pub(crate) fn edits(device: &CubeDevice) -> Vec<(super::shader::File, &'static str, &'static str)> {
     let devices = devices();
-    let state = devices.get(device)?;
-    state.edits.get(file.name).copied()
+    let state = devices.get(device);
+    state.map(|state| state.edits.clone()).unwrap_or_default()
 }
 
 /// Replaces text of a shader file on `device` from now on.
 #[cfg(test)]
-pub(crate) fn set_edit(
+pub(crate) fn edit(
     device: &CubeDevice,
-    file: File,
-    edit: Option<(&'static str, &'static str)>,
+    file: super::shader::File,
+    old: &'static str,
+    new: &'static str,
 ) {
     let mut devices = devices();
     let state = devices.entry(device.clone()).or_default();
-    match edit {
-        Some(edit) => state.edits.insert(file.name, edit),
-        None => state.edits.remove(file.name),
-    };
+    state.edits.push((file, old, new));
 }

@@ -5,11 +5,17 @@ use burn::backend::wgpu::SourceTemplate;
 use super::template::{Constants, expand};
 
 /// A file of `shaders/`.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub(crate) struct File {
     /// Its name without the extension.
     pub name: &'static str,
     text: &'static str,
+}
+
+impl std::fmt::Debug for File {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
 }
 
 impl PartialEq for File {
@@ -39,6 +45,7 @@ macro_rules! files {
 }
 
 files! {
+    ACROSS = "across",
     ATTENTION = "attention",
     CROSS_ATTENTION = "cross_attention",
     FINISH = "finish",
@@ -104,35 +111,40 @@ pub(crate) struct Recipe {
     pub workgroup: u32,
     /// Vectors of four words in `info`.
     pub info: u32,
-    /// Text put in place of other text: how tests break a shader.
-    pub edit: Option<(&'static str, &'static str)>,
+    /// Text put in place of other text, by file: how tests break a shader.
+    #[cfg(test)]
+    pub edits: Vec<(File, &'static str, &'static str)>,
 }
 
 impl Recipe {
-    /// The recipe's WGSL, in Burn's template.
-    pub fn template(&self) -> SourceTemplate {
-        let mut template = SourceTemplate::new(self.edited(&expand(self.file.text, &self.constants)));
+    /// The recipe's WGSL, in Burn's template. With `shared_pages` tensors may lie in one buffer.
+    pub fn template(&self, shared_pages: bool) -> SourceTemplate {
+        let mut template = SourceTemplate::new(self.text(self.file));
         for (part, set) in &self.parts {
-            let text = SourceTemplate::new(expand(part.text, &self.constants))
+            let text = SourceTemplate::new(self.text(*part))
                 .register("set", set.to_string())
                 .complete();
-            template = template.add_template(self.edited(&text));
+            template = template.add_template(text);
         }
-        template.register("bindings", self.declarations())
+        template.register("bindings", self.declarations(shared_pages))
     }
 
-    fn edited(&self, text: &str) -> String {
-        match self.edit {
-            Some((from, to)) => text.replace(from, to),
-            None => text.to_owned(),
-        }
+    fn text(&self, file: File) -> String {
+        let text = expand(file.text, &self.constants);
+        #[cfg(test)]
+        let text = self
+            .edits
+            .iter()
+            .filter(|edit| edit.0 == file)
+            .fold(text, |text, (_, old, new)| text.replace(old, new));
+        text
     }
 
     /// Buffers in the order they are bound, the constants, and the run-time values last.
-    fn declarations(&self) -> String {
+    fn declarations(&self, shared_pages: bool) -> String {
         let mut text = String::new();
         for (at, binding) in self.bindings.iter().enumerate() {
-            let access = match binding.written || SHARED_PAGES {
+            let access = match binding.written || shared_pages {
                 true => "read_write",
                 false => "read",
             };
@@ -157,4 +169,4 @@ impl Recipe {
 
 /// Natively Burn lets tensors share a buffer, and one buffer cannot be bound for reading and for
 /// writing in one dispatch, so everything is bound for both. In a browser each tensor has its own.
-const SHARED_PAGES: bool = !cfg!(target_family = "wasm");
+pub(crate) const SHARED_PAGES: bool = !cfg!(target_family = "wasm");

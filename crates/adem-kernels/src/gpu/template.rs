@@ -31,12 +31,7 @@ pub(crate) fn expand(text: &str, constants: &Constants) -> String {
 /// Names of loops around a line and the turn each is in.
 type Turns<'a> = Vec<(&'a str, u32)>;
 
-fn block<'a>(
-    lines: &[&'a str],
-    constants: &Constants,
-    turns: &mut Turns<'a>,
-    out: &mut String,
-) {
+fn block<'a>(lines: &[&'a str], constants: &Constants, turns: &mut Turns<'a>, out: &mut String) {
     let mut at = 0;
     while at < lines.len() {
         let line = lines[at];
@@ -62,9 +57,7 @@ fn block<'a>(
                 }
             }
             ["if", name] if number(name, constants) != 0 => block(inner, constants, turns, out),
-            ["unless", name] if number(name, constants) == 0 => {
-                block(inner, constants, turns, out)
-            }
+            ["unless", name] if number(name, constants) == 0 => block(inner, constants, turns, out),
             ["if" | "unless", _] => {}
             _ => out.push_str("unknown template directive\n"),
         }

@@ -85,7 +85,11 @@ impl Case {
         } = *self;
         poison(
             device,
-            &[batch * rows * dim, batch * rows * tokens, batch * rows * dim],
+            &[
+                batch * rows * dim,
+                batch * rows * tokens,
+                batch * rows * dim,
+            ],
         );
         let (out, kept) = cross_attention_map(
             upload(&self.x, [batch, rows, dim], device),

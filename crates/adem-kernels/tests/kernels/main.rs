@@ -5,4 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod cross_attention;
+mod decode;
+mod dev;
 mod gpu;
+mod linear;
