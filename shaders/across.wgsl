@@ -46,7 +46,10 @@ fn main(
         let w_3 = w0[first + (k + 3u) * columns];
 //@for r in ROWS
         let x_$r = x[(at_$r + k) / 4u];
-        sum_$r += x_$r.x * w_0 + x_$r.y * w_1 + x_$r.z * w_2 + x_$r.w * w_3;
+        sum_$r = fma(Vector(x_$r.x), w_0, sum_$r);
+        sum_$r = fma(Vector(x_$r.y), w_1, sum_$r);
+        sum_$r = fma(Vector(x_$r.z), w_2, sum_$r);
+        sum_$r = fma(Vector(x_$r.w), w_3, sum_$r);
 //@end
     }
 //@end
@@ -54,7 +57,7 @@ fn main(
     for (var k = 0u; k < width; k += 1u) {
         let w = w0[first + k * columns];
 //@for r in ROWS
-        sum_$r += x[at_$r + k] * w;
+        sum_$r = fma(Vector(x[at_$r + k]), w, sum_$r);
 //@end
     }
 //@end

@@ -13,6 +13,11 @@ struct Eight {
     scale: f32,
 }
 
+// sum + a . b
+fn plus_dot(sum: f32, a: vec4<f32>, b: vec4<f32>) -> f32 {
+    return fma(a.x, b.x, fma(a.y, b.y, fma(a.z, b.z, fma(a.w, b.w, sum))));
+}
+
 fn finish(batch: u32, row: u32, column: u32, first: f32, second: f32) {
     if row >= info[0].x || column >= info[0].z {
         return;

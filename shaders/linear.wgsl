@@ -76,7 +76,8 @@ fn main(
 //@for r in ROWS
         var x_$r = operand(batch, row_$r, chunk);
 //@if NORM
-        square_$r += dot(x_$r.low, x_$r.low) + dot(x_$r.high, x_$r.high);
+        square_$r = plus_dot(square_$r, x_$r.low, x_$r.low);
+        square_$r = plus_dot(square_$r, x_$r.high, x_$r.high);
         x_$r.low *= gain_low;
         x_$r.high *= gain_high;
 //@end
@@ -84,12 +85,20 @@ fn main(
 //@for c in COLUMNS
         let w_$c = weights0(weight_batch, column_$c, chunk);
 //@for r in ROWS
-        first_$r_$c += (dot(w_$c.low, x_$r.low) + dot(w_$c.high, x_$r.high)) * w_$c.scale;
+//@if SCALED
+        let part_$r_$c = plus_dot(plus_dot(0.0, w_$c.low, x_$r.low), w_$c.high, x_$r.high);
+        first_$r_$c = fma(part_$r_$c, w_$c.scale, first_$r_$c);
+//@end
+//@unless SCALED
+        first_$r_$c = plus_dot(first_$r_$c, w_$c.low, x_$r.low);
+        first_$r_$c = plus_dot(first_$r_$c, w_$c.high, x_$r.high);
+//@end
 //@end
 //@if GATE
         let v_$c = weights1(weight_batch, column_$c, chunk);
 //@for r in ROWS
-        second_$r_$c += (dot(v_$c.low, x_$r.low) + dot(v_$c.high, x_$r.high)) * v_$c.scale;
+        let part_v_$r_$c = plus_dot(plus_dot(0.0, v_$c.low, x_$r.low), v_$c.high, x_$r.high);
+        second_$r_$c = fma(part_v_$r_$c, v_$c.scale, second_$r_$c);
 //@end
 //@end
 //@end

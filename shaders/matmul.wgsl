@@ -2,10 +2,9 @@
 //
 //     y[b, m, n] = finish(sum over k of f(x[b, m, k]) * W[n, k]),  f = silu with SILU
 //
-// A workgroup of 256 threads makes a tile of 64 x 64; each thread 4 x 4 of it, strided by 16 so
-// that neighbours read neighbours. Tiles of 16 numbers in k are staged; quantised weights are
-// unpacked once a tile. The pitch of a staged row is 5 vectors, which spreads rows over the
-// memory's banks.
+// A workgroup makes a tile of 64 x 64; each thread SIDE x SIDE of it, strided so that neighbours
+// read neighbours. Tiles of 16 numbers in k are staged; quantised weights are unpacked once a
+// tile. The pitch of a staged row is 5 vectors, which spreads rows over the memory's banks.
 //
 // Bindings, in order:
 //     x            [batch, m, k]      f32 (vec4 where k is a multiple of 8)
@@ -22,6 +21,7 @@
 
 const TILE = 64u;
 const PITCH = 5u;
+const STRIDE = TILE / SIDE;
 
 {{ bindings }}
 
@@ -41,14 +41,10 @@ fn main(
     let row = group.y * TILE;
     let column = group.x * TILE;
     let chunks = info[0].y;
-    let tx = thread % 16u;
-    let ty = thread / 16u;
-    // Half of the threads stage x, half the weights: one chunk of eight each.
-    let line = thread % 128u / 2u;
-    let part = thread % 2u;
-    let at = line * PITCH + part * 2u;
-//@for r in 4
-//@for c in 4
+    let tx = thread % STRIDE;
+    let ty = thread / STRIDE;
+//@for r in SIDE
+//@for c in SIDE
     var first_$r_$c = 0.0;
 //@if GATE
     var second_$r_$c = 0.0;
@@ -56,9 +52,11 @@ fn main(
 //@end
 //@end
     for (var base = 0u; base < chunks; base += 2u) {
-        let chunk = base + part;
-        var staged = Eight(vec4<f32>(0.0), vec4<f32>(0.0), 0.0);
-        if thread < 128u {
+        for (var i = thread; i < TILE * 2u; i += WORKGROUP) {
+            let line = i / 2u;
+            let chunk = base + i % 2u;
+            let at = line * PITCH + i % 2u * 2u;
+            var staged = Eight(vec4<f32>(0.0), vec4<f32>(0.0), 0.0);
             if row + line < info[0].x && chunk < chunks {
                 staged = operand(batch, row + line, chunk);
 //@if SILU
@@ -68,62 +66,64 @@ fn main(
             }
             left[at] = staged.low;
             left[at + 1u] = staged.high;
-//@if GATE
-            var gated = Eight(vec4<f32>(0.0), vec4<f32>(0.0), 0.0);
-            if column + line < info[0].z && chunk < chunks {
-                gated = weights1(weight_batch, column + line, chunk);
-            }
-            other[at] = gated.low * gated.scale;
-            other[at + 1u] = gated.high * gated.scale;
-//@end
-        } else {
+            staged = Eight(vec4<f32>(0.0), vec4<f32>(0.0), 0.0);
             if column + line < info[0].z && chunk < chunks {
                 staged = weights0(weight_batch, column + line, chunk);
             }
             right[at] = staged.low * staged.scale;
             right[at + 1u] = staged.high * staged.scale;
+//@if GATE
+            staged = Eight(vec4<f32>(0.0), vec4<f32>(0.0), 0.0);
+            if column + line < info[0].z && chunk < chunks {
+                staged = weights1(weight_batch, column + line, chunk);
+            }
+            other[at] = staged.low * staged.scale;
+            other[at + 1u] = staged.high * staged.scale;
+//@end
         }
         workgroupBarrier();
         for (var k = 0u; k < 4u; k += 1u) {
-//@for r in 4
-            let x_$r = left[(ty + $ru * 16u) * PITCH + k];
+//@for r in SIDE
+            let x_$r = left[(ty + $ru * STRIDE) * PITCH + k];
 //@end
-//@for c in 4
-            let w_$c = right[(tx + $cu * 16u) * PITCH + k];
-//@for r in 4
-            first_$r_$c += dot(x_$r, w_$c);
+//@for c in SIDE
+            let w_$c = right[(tx + $cu * STRIDE) * PITCH + k];
+//@for r in SIDE
+            first_$r_$c = plus_dot(first_$r_$c, x_$r, w_$c);
 //@end
 //@if GATE
-            let v_$c = other[(tx + $cu * 16u) * PITCH + k];
-//@for r in 4
-            second_$r_$c += dot(x_$r, v_$c);
+            let v_$c = other[(tx + $cu * STRIDE) * PITCH + k];
+//@for r in SIDE
+            second_$r_$c = plus_dot(second_$r_$c, x_$r, v_$c);
 //@end
 //@end
 //@end
         }
         workgroupBarrier();
     }
-    var first = array<f32, 16>(
-//@for r in 4
-//@for c in 4
+    var first = array<f32, SIDE * SIDE>(
+//@for r in SIDE
+//@for c in SIDE
         first_$r_$c,
 //@end
 //@end
     );
 //@if GATE
-    var second = array<f32, 16>(
-//@for r in 4
-//@for c in 4
+    var second = array<f32, SIDE * SIDE>(
+//@for r in SIDE
+//@for c in SIDE
         second_$r_$c,
 //@end
 //@end
     );
 //@end
-    for (var i = 0u; i < 16u; i += 1u) {
+    for (var i = 0u; i < SIDE * SIDE; i += 1u) {
         var gated = 0.0;
 //@if GATE
         gated = second[i];
 //@end
-        finish(batch, row + ty + i / 4u * 16u, column + tx + i % 4u * 16u, first[i], gated);
+        let y_row = row + ty + i / SIDE * STRIDE;
+        let y_column = column + tx + i % SIDE * STRIDE;
+        finish(batch, y_row, y_column, first[i], gated);
     }
 }

@@ -81,8 +81,11 @@ pub enum Variant {
         /// Rows of x a thread works on.
         rows: u32,
     },
-    /// `matmul.wgsl`: tiles in workgroup memory.
-    Tiled,
+    /// `matmul.wgsl`: tiles of 64 x 64 in workgroup memory.
+    Tiled {
+        /// A thread makes `side * side` of a tile, 4 or 8.
+        side: u32,
+    },
 }
 
 const fn direct(lanes: u32, rows: u32, columns: u32) -> Variant {
@@ -125,12 +128,20 @@ impl Task {
                 &const { [direct(8, 4, 4), direct(1, 4, 4), direct(1, 8, 4)] }
             }
             Self::Product(Rows::Many, Format::Across) => &[
-                Variant::Tiled,
+                Variant::Tiled { side: 4 },
+                Variant::Tiled { side: 8 },
                 Variant::Across { rows: 8 },
-                Variant::Across { rows: 16 },
+                Variant::Across { rows: 32 },
             ],
             Self::Product(Rows::Many, _) => {
-                &const { [Variant::Tiled, direct(1, 8, 4), direct(1, 4, 8)] }
+                &const {
+                    [
+                        Variant::Tiled { side: 4 },
+                        Variant::Tiled { side: 8 },
+                        direct(1, 8, 4),
+                        direct(1, 4, 8),
+                    ]
+                }
             }
             Self::MaskScores | Self::RopeAppend | Self::Attention | Self::NextToken(_) => {
                 &[Variant::Only]

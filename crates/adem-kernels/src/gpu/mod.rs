@@ -188,7 +188,7 @@ pub(crate) fn linear(x: &Tensor<3>, matrix: &Matrix, epilogue: &Epilogue) -> Opt
     let x = floats(x)?;
     // Tiles are normalised by nobody: their x is, before.
     let (x, norm) = match epilogue.norm {
-        Some((gain, eps)) if variant == Variant::Tiled => {
+        Some((gain, eps)) if matches!(variant, Variant::Tiled { .. }) => {
             let normed = reference::rms_norm(tensor::<3>(x), gain, eps);
             (floats(&normed)?, None)
         }

@@ -172,7 +172,8 @@ impl Product {
 
     /// Runs it in the form `variant`: `[batch, m, n]`.
     pub fn run(mut self, variant: Variant) -> CubeTensor {
-        if variant != Variant::Tiled && std::mem::take(&mut self.silu) {
+        let tiled = matches!(variant, Variant::Tiled { .. });
+        if !tiled && std::mem::take(&mut self.silu) {
             // Elsewhere threads read x over and over: its exponentials are taken once before.
             let sigmoid = Cube::sigmoid(self.x.clone());
             self.x = Cube::float_mul(self.x, sigmoid);
@@ -184,7 +185,8 @@ impl Product {
                 columns,
             } => self.direct(lanes, rows, columns),
             Variant::Across { rows } => self.across(rows),
-            _ => self.tiled(),
+            Variant::Tiled { side } => self.tiled(side),
+            _ => self.tiled(4),
         }
     }
 
@@ -244,9 +246,12 @@ impl Product {
         self.dispatch(launch, [x, y, size.batch * row_blocks], row_blocks)
     }
 
-    fn tiled(&self) -> CubeTensor {
+    fn tiled(&self, side: u32) -> CubeTensor {
         let size = self.size;
-        let launch = Launch::new(shader::MATMUL, 256, &self.x).flag("SILU", self.silu);
+        let workgroup = (64 / side) * (64 / side);
+        let launch = Launch::new(shader::MATMUL, workgroup, &self.x)
+            .constant("SIDE", side)
+            .flag("SILU", self.silu);
         let groups = [size.n.div_ceil(64), size.m.div_ceil(64), size.batch];
         self.dispatch(launch, groups, 1)
     }
@@ -264,6 +269,7 @@ impl Product {
             .part(self.weights.order())
             .part(operand)
             .flag("GATE", self.gate.is_some())
+            .flag("SCALED", self.weights.scales.is_some())
             .flag("NORM", self.norm.is_some())
             .flag("BIAS", self.bias.is_some())
             .flag("SCALE", self.alpha.is_some())

@@ -94,15 +94,15 @@ fn everything(device: &Device) {
             let residual = floats(&seeded.floats([1, m, n])).unwrap();
             let across = format == Format::Across;
             for form in task.variants() {
+                let tiled = matches!(form, Variant::Tiled { .. });
                 let product = Product {
                     own_weights: flag(2),
-                    silu: flag(0) && *form == Variant::Tiled,
+                    silu: flag(0) && tiled,
                     alpha: flag(1).then_some(0.5),
                     residual: flag(2).then(|| residual.clone()),
                     gate: (flag(0) && !across).then(|| v.clone()),
                     bias: (flag(1) && !across).then(|| bias.clone()),
-                    norm: (flag(2) && !across && k == 64 && *form != Variant::Tiled)
-                        .then(|| (gain.clone(), 1e-5)),
+                    norm: (flag(2) && !across && k == 64 && !tiled).then(|| (gain.clone(), 1e-5)),
                     ..Product::new(x.clone(), size, w.clone())
                 };
                 if product.fits() {

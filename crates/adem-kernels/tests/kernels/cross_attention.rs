@@ -1,7 +1,9 @@
 //! The fused cross-attention and its products.
 
 use adem_kernels::variant::{Task, Variant};
-use adem_kernels::{CrossAttention, choose, cross_attention_map, drop_index};
+use adem_kernels::{
+    CrossAttention, choose, cross_attention, cross_attention_map, cross_attention_onto, drop_index,
+};
 use burn::tensor::Device;
 use proptest::prelude::*;
 
@@ -212,10 +214,77 @@ fn the_sizes_of_real_models() {
     }
 }
 
+/// The result in the same kernel as what it is added to.
 #[test]
-fn bench() {
+fn added_to_a_residual() {
     let Some(gpu) = gpu() else { return };
-    for row in pollster::block_on(adem_kernels::bench::cross_attention_rows(&gpu.device)) {
-        eprintln!("{row}");
+    let device = &gpu.device;
+    for form in FORMS {
+        choose(device, Task::CrossAttention, form);
+        for dim in [40, 41] {
+            let case = Case::new([2, 3, 30, dim], 0.3, Kind::Random, 9);
+            let x = upload(&case.x, [2, 3, dim], device);
+            let keys = upload(&case.keys, [2, 30, dim], device);
+            let values = upload(&case.values, [2, 30, dim], device);
+            let settings = CrossAttention {
+                alpha: 0.1,
+                drop_index: case.drop_index,
+            };
+            let residual = x.clone() * 3.0;
+            let alone = cross_attention(x.clone(), keys.clone(), values.clone(), settings);
+            let want = download(residual.clone() + alone);
+            let got = download(cross_attention_onto(residual, x, keys, values, settings));
+            for (got, want) in got.iter().zip(&want) {
+                assert!((got - want).abs() <= 1e-5, "{got} instead of {want}");
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+    /// The hand-written backward pass is the one Burn derives of the reference.
+    #[test]
+    fn gradients(
+        sizes in (1usize..3, 1usize..20, 1usize..40, 1usize..40),
+        ratio in 0.0f64..0.9,
+        tracked in any::<[bool; 3]>(),
+        seed in any::<u64>(),
+    ) {
+        let Some(gpu) = gpu() else { return Ok(()) };
+        let (batch, rows, tokens, dim) = sizes;
+        let case = Case::new([batch, rows, tokens, dim], ratio, Kind::Random, seed);
+        let weights = Numbers::new(!seed).many(batch * rows * dim);
+        let run = |device: Device| {
+            let device = device.autodiff();
+            let mut leaves = [
+                upload::<3>(&case.x, [batch, rows, dim], &device),
+                upload::<3>(&case.keys, [batch, tokens, dim], &device),
+                upload::<3>(&case.values, [batch, tokens, dim], &device),
+            ];
+            for (leaf, tracked) in leaves.iter_mut().zip(tracked) {
+                if tracked {
+                    *leaf = leaf.clone().require_grad();
+                }
+            }
+            let settings = CrossAttention { alpha: 0.5, drop_index: case.drop_index };
+            let [x, keys, values] = leaves.clone();
+            let out = cross_attention(x, keys, values, settings);
+            if !tracked.contains(&true) {
+                return vec![download(out)];
+            }
+            let weighted = out * upload::<3>(&weights, [batch, rows, dim], &device);
+            let gradients = weighted.sum().backward();
+            leaves.iter().filter_map(|leaf| leaf.grad(&gradients)).map(download).collect()
+        };
+        let (got, want) = (run(gpu.device.clone()), run(Device::flex()));
+        prop_assert_eq!(got.len(), want.len());
+        for (got, want) in got.iter().zip(&want) {
+            let size = want.iter().fold(1e-6f32, |m, v| m.max(v.abs()));
+            prop_assert_eq!(got.len(), want.len());
+            for (got, want) in got.iter().zip(want) {
+                prop_assert!((got - want).abs() <= 1e-4 * size, "{} instead of {}", got, want);
+            }
+        }
     }
 }

@@ -6,6 +6,6 @@
 
 mod cross_attention;
 mod decode;
-mod dev;
 mod gpu;
 mod linear;
+mod tuning;
