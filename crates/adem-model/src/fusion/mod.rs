@@ -9,15 +9,15 @@
 //! ```
 
 mod projection;
-mod threshold;
 
 use std::ops::Range;
 
+use adem_kernels::{CrossAttention, cross_attention, keep_mask};
 use burn::tensor::Tensor;
 
 use crate::config::{AdemConfig, Projection};
+pub use adem_kernels::drop_index;
 use projection::{project, scores};
-pub use threshold::{drop_index, keep_mask};
 
 /// K and U of one batch of pictures: all the decoder ever sees of their patches.
 #[derive(Debug, Clone)]
@@ -97,7 +97,18 @@ impl VisualMemory {
     /// What the pictures add to `x` `[rows, T, D]`: `alpha * A U`, the same shape.
     pub fn attend(&self, x: Tensor<3>, config: &AdemConfig) -> Tensor<3> {
         let shape = x.dims();
-        let kept = self.masked(self.by_picture(x), config);
-        kept.matmul(self.values.clone()).reshape(shape) * config.alpha
+        let x = self.by_picture(x);
+        let out = match config.phi {
+            // The paper's own projection has a kernel.
+            Projection::Silu => {
+                let settings = CrossAttention {
+                    alpha: config.alpha,
+                    drop_index: drop_index(config.drop_ratio, self.tokens()),
+                };
+                cross_attention(x, self.keys.clone(), self.values.clone(), settings)
+            }
+            _ => self.masked(x, config).matmul(self.values.clone()) * config.alpha,
+        };
+        out.reshape(shape)
     }
 }

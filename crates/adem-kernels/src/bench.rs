@@ -1,0 +1,100 @@
+//! How fast the kernels are beside their references on a device, for the benches of the command
+//! line.
+
+use std::fmt;
+use std::time::Duration;
+
+use burn::tensor::{Device, Distribution, Tensor};
+
+use crate::variant::{Format, Rows, Task, Variant};
+use crate::{CrossAttention, choose, clock, cross_attention, drop_index, reference};
+
+/// One line of a bench.
+#[derive(Debug, Clone)]
+pub struct Row {
+    /// What was computed.
+    pub name: String,
+    /// The kernel's form.
+    pub variant: Variant,
+    /// Median of five.
+    pub kernel: Duration,
+    /// The same in Burn's own operations, median of five.
+    pub reference: Duration,
+}
+
+impl Row {
+    /// How many times faster the kernel is.
+    pub fn ratio(&self) -> f64 {
+        self.reference.as_secs_f64() / self.kernel.as_secs_f64().max(f64::MIN_POSITIVE)
+    }
+}
+
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ms = |time: Duration| time.as_secs_f64() * 1e3;
+        write!(
+            f,
+            "{}: {:.3} ms as {:?}, {:.3} ms in Burn's operations, {:.1}x",
+            self.name,
+            ms(self.kernel),
+            self.variant,
+            ms(self.reference),
+            self.ratio()
+        )
+    }
+}
+
+/// The fused cross-attention forward of 1 and of 64 tokens over 320 visual tokens at width 4096,
+/// in every form the rows allow.
+///
+/// Leaves the forms chosen that were fastest. Empty where the device fails.
+pub async fn cross_attention_rows(device: &Device) -> Vec<Row> {
+    let (tokens, dim) = (320, 4096);
+    let settings = CrossAttention {
+        alpha: 0.1,
+        drop_index: drop_index(0.1, tokens),
+    };
+    let random = |rows| {
+        let distribution = Distribution::Uniform(-1.0, 1.0);
+        Tensor::<3>::random([1, rows, dim], distribution, device)
+    };
+    let (keys, values) = (random(tokens), random(tokens));
+    let mut all = Vec::new();
+    let product = Task::Product;
+    for (rows, repeats, task) in [
+        (1, 4, product(Rows::One, Format::Float)),
+        (1, 4, Task::CrossAttention),
+        (64, 1, product(Rows::Many, Format::Float)),
+        (64, 1, product(Rows::Many, Format::Across)),
+    ] {
+        choose(device, Task::CrossAttention, Variant::Split);
+        let x = random(rows);
+        let run = |f: fn(Tensor<3>, Tensor<3>, Tensor<3>, CrossAttention) -> Tensor<3>| {
+            f(x.clone(), keys.clone(), values.clone(), settings)
+        };
+        let Some(reference) = clock::median(5, repeats, || run(reference::cross_attention)).await
+        else {
+            return all;
+        };
+        let mut best: Option<(Duration, Variant)> = None;
+        for variant in task.variants() {
+            choose(device, task, *variant);
+            let Some(kernel) = clock::median(5, repeats, || run(cross_attention)).await else {
+                return all;
+            };
+            if best.is_none_or(|(time, _)| kernel < time) {
+                best = Some((kernel, *variant));
+            }
+            all.push(Row {
+                name: format!("cross-attention, T = {rows}, N = {tokens}, D = {dim}, {task:?}"),
+                variant: *variant,
+                kernel,
+                reference,
+            });
+        }
+        if let Some((_, variant)) = best {
+            choose(device, task, variant);
+        }
+    }
+    all
+}

@@ -1,0 +1,47 @@
+//! The self-test: every form of every kernel against its reference, on this very device.
+//!
+//! Drivers miscompile: a kernel that is right on one GPU can be silently wrong on another.
+
+use std::fmt;
+
+use burn::tensor::Device;
+
+use crate::variant::{Task, Variant};
+
+/// A form that is not what it should be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Disagreement {
+    /// What it is for.
+    pub task: Task,
+    /// The form.
+    pub variant: Variant,
+    /// How far it is off, or what the device said.
+    pub reason: String,
+}
+
+impl fmt::Display for Disagreement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} as {:?}: {}", self.task, self.variant, self.reason)
+    }
+}
+
+/// What the self-test found.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Report {
+    /// Forms that were run. None on a device without kernels.
+    pub checked: usize,
+    /// Forms that disagreed and are now switched off for this device.
+    pub switched_off: Vec<Disagreement>,
+}
+
+/// Runs every form of every kernel once on small inputs, compares it with the reference on the
+/// same device, and switches off those that disagree: operations then take another form, or the
+/// reference. A form once switched off stays off and is not run again.
+pub async fn self_test(device: &Device) -> Report {
+    #[cfg(feature = "wgpu")]
+    if let Some(cube) = crate::gpu::device(device) {
+        return crate::gpu::check::run(&cube, &device.clone().inner()).await;
+    }
+    let _ = device;
+    Report::default()
+}

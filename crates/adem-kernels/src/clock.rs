@@ -1,0 +1,36 @@
+//! Timing work on a device, without blocking: a browser cannot wait.
+
+use std::time::Duration;
+
+use burn::tensor::Tensor;
+use web_time::Instant;
+
+/// The median time of `runs` calls of `work`, each of which is done `repeats` times before its last
+/// result is read back. One untimed call comes first, for what is compiled on first use.
+///
+/// `None` where the device fails.
+pub(crate) async fn median<const D: usize>(
+    runs: usize,
+    repeats: u32,
+    mut work: impl FnMut() -> Tensor<D>,
+) -> Option<Duration> {
+    finish(work()).await?;
+    let mut times = Vec::with_capacity(runs);
+    for _ in 0..runs {
+        let start = Instant::now();
+        for _ in 1..repeats {
+            work();
+        }
+        finish(work()).await?;
+        times.push(start.elapsed() / repeats.max(1));
+    }
+    times.sort();
+    times.get(runs / 2).copied()
+}
+
+/// Waits until a result is there.
+async fn finish<const D: usize>(result: Tensor<D>) -> Option<()> {
+    let data = result.into_data_async().await.ok()?;
+    // What is read back may be fetched only when it is looked at.
+    data.try_to_vec::<f32>().ok().map(drop)
+}

@@ -1,0 +1,64 @@
+//! Parameter-free cross-attention (paper, section 3.2 and eq. 9).
+
+use burn::tensor::Tensor;
+
+use crate::reference;
+
+/// What the cross-attention does besides its tensors.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CrossAttention {
+    /// Weight of the result.
+    pub alpha: f64,
+    /// Sorted position of each row's threshold (see [`drop_index`](crate::drop_index)); `None`
+    /// keeps all scores.
+    pub drop_index: Option<usize>,
+}
+
+/// `alpha * A U` with `A = mask(silu(x) K^T)`: queries `x` `[batch, rows, D]`, projected keys K and
+/// values U `[batch, N, D]`, to `[batch, rows, D]`.
+///
+/// On wgpu devices a kernel, with a backward pass of its own; elsewhere
+/// [`reference::cross_attention`].
+pub fn cross_attention(
+    x: Tensor<3>,
+    keys: Tensor<3>,
+    values: Tensor<3>,
+    settings: CrossAttention,
+) -> Tensor<3> {
+    #[cfg(feature = "wgpu")]
+    if let Some(plan) = crate::gpu::plan_attend(&x, &keys, &values, settings) {
+        return crate::gpu::cross_attention(x, keys, values, settings, plan);
+    }
+    reference::cross_attention(x, keys, values, settings)
+}
+
+/// [`cross_attention`] and the map of kept scores `[batch, rows, N]`, 1 where a score was kept
+/// and 0 where not. No gradient flows through it on wgpu.
+pub fn cross_attention_map(
+    x: Tensor<3>,
+    keys: Tensor<3>,
+    values: Tensor<3>,
+    settings: CrossAttention,
+) -> (Tensor<3>, Tensor<3>) {
+    #[cfg(feature = "wgpu")]
+    if let Some(both) = crate::gpu::cross_attention_map(&x, &keys, &values, None, settings) {
+        return both;
+    }
+    reference::cross_attention_map(x, keys, values, settings)
+}
+
+/// [`cross_attention`] added to `residual` `[batch, rows, D]`, in the same kernel. No gradient
+/// flows through it on wgpu.
+pub fn cross_attention_onto(
+    residual: Tensor<3>,
+    x: Tensor<3>,
+    keys: Tensor<3>,
+    values: Tensor<3>,
+    settings: CrossAttention,
+) -> Tensor<3> {
+    #[cfg(feature = "wgpu")]
+    if let Some(out) = crate::gpu::cross_attention_onto(&residual, &x, &keys, &values, settings) {
+        return out;
+    }
+    residual + reference::cross_attention(x, keys, values, settings)
+}

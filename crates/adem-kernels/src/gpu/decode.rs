@@ -1,0 +1,133 @@
+//! `shaders/rope_append.wgsl`, `shaders/attention.wgsl` and `shaders/next_token.wgsl`.
+
+use burn::backend::wgpu::CubeTensor;
+use burn::tensor::DType;
+
+use super::launch::{Launch, MOST_GROUPS, bindable, empty, folded};
+use super::product::Weights;
+use super::registry;
+use super::shader::{self, Element};
+use crate::decode::{Heads, RopeStyle};
+use crate::variant::Task;
+
+/// Whether `device` of `tensor` runs `task`, and can bind `tensors`.
+fn runs(task: Task, tensors: &[&CubeTensor]) -> bool {
+    let device = &tensors[0].device;
+    registry::variant(device, task).is_some() && bindable(tensors)
+}
+
+/// Queries `[tokens, heads * head]`; `cache` is written in place. Shapes are the caller's to
+/// check.
+pub(crate) fn rope_append(
+    qkv: &CubeTensor,
+    tables: [&CubeTensor; 2],
+    cache: [&CubeTensor; 2],
+    past: usize,
+    heads: Heads,
+) -> Option<CubeTensor> {
+    const WORKGROUP: u32 = 64;
+    let [cos, sin] = tables;
+    let [keys, values] = cache;
+    if !runs(Task::RopeAppend, &[qkv, cos, sin, keys, values]) {
+        return None;
+    }
+    let tokens = qkv.meta.shape()[0];
+    let capacity = keys.meta.shape()[1];
+    let pairs = heads.head / 2;
+    let queries = empty(qkv, [tokens, heads.heads * heads.head], DType::F32);
+    let count = tokens * (heads.heads + 2 * heads.kv_heads) * pairs;
+    let [x, y] = folded(count.div_ceil(WORKGROUP as usize));
+    Launch::new(shader::ROPE_APPEND, WORKGROUP, qkv)
+        .flag("HALF", heads.style == RopeStyle::Half)
+        .read("qkv", Element::F32, qkv)
+        .read("cos_table", Element::F32, cos)
+        .read("sin_table", Element::F32, sin)
+        .write("keys", Element::F32, keys)
+        .write("values", Element::F32, values)
+        .write("queries", Element::F32, &queries)
+        .dispatch(
+            [x, y, 1],
+            [
+                [tokens, heads.heads, heads.kv_heads, pairs].map(|v| v as u32),
+                [past, capacity, 0, 0].map(|v| v as u32),
+            ],
+        );
+    Some(queries)
+}
+
+/// `[tokens, heads * head]`. Shapes are the caller's to check.
+pub(crate) fn attention(
+    queries: &CubeTensor,
+    keys: &CubeTensor,
+    values: &CubeTensor,
+    past: usize,
+    heads: Heads,
+) -> Option<CubeTensor> {
+    /// Positions taken at a time, and threads.
+    const TILE: u32 = 64;
+    /// Widths of a head a thread gathers at most.
+    const MOST_SHARE: usize = 4;
+    let tokens = queries.meta.shape()[0];
+    let capacity = keys.meta.shape()[1];
+    let share = heads.head.div_ceil(TILE as usize);
+    let fits = share <= MOST_SHARE && tokens <= MOST_GROUPS && heads.heads <= MOST_GROUPS;
+    if !fits || !runs(Task::Attention, &[queries, keys, values]) {
+        return None;
+    }
+    let out = empty(queries, [tokens, heads.heads * heads.head], DType::F32);
+    let scale = 1.0 / (heads.head as f32).sqrt();
+    Launch::new(shader::ATTENTION, TILE, queries)
+        .constant("TILE", TILE)
+        .constant("SHARE", share as u32)
+        .read("queries", Element::F32, queries)
+        .read("keys", Element::F32, keys)
+        .read("values", Element::F32, values)
+        .write("out", Element::F32, &out)
+        .dispatch(
+            [heads.heads, tokens, 1],
+            [
+                [
+                    tokens,
+                    heads.heads,
+                    heads.heads / heads.kv_heads,
+                    heads.head,
+                ]
+                .map(|v| v as u32),
+                [past as u32, capacity as u32, scale.to_bits(), 0],
+            ],
+        );
+    Some(out)
+}
+
+/// Id `[1]` as u32 and embedding `[1, width]`.
+pub(crate) fn next_token(
+    logits: &CubeTensor,
+    table: &Weights,
+    width: usize,
+) -> Option<[CubeTensor; 2]> {
+    const WORKGROUP: u32 = 256;
+    let vocabulary = logits.meta.shape().num_elements();
+    let mut tensors = vec![logits];
+    tensors.extend(table.tensors());
+    let in_vectors = width.is_multiple_of(table.step());
+    if !in_vectors || !runs(Task::NextToken(table.format), &tensors) {
+        return None;
+    }
+    let id = empty(logits, [1], DType::U32);
+    let embedding = empty(logits, [1, width], DType::F32);
+    let launch = Launch::new(shader::NEXT_TOKEN, WORKGROUP, logits)
+        .part(table.order())
+        .read("logits", Element::F32, logits);
+    table
+        .bind(launch, 0, width)
+        .write("id", Element::U32, &id)
+        .write("embedding", Element::F32x4, &embedding)
+        .dispatch(
+            [1, 1, 1],
+            [
+                [vocabulary, table.chunks(width), vocabulary, 0].map(|v| v as u32),
+                [width as u32, 0, 0, 0],
+            ],
+        );
+    Some([id, embedding])
+}

@@ -1,0 +1,79 @@
+//! Which form of each kernel a device runs: what its self-test switched off and what its timing
+//! chose.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+
+use burn_cubecl::CubeDevice;
+
+use crate::variant::{Task, Variant};
+
+#[derive(Debug, Default)]
+struct State {
+    off: HashSet<(Task, Variant)>,
+    chosen: HashMap<Task, Variant>,
+    /// Text that tests put in place of other text of a file.
+    #[cfg(test)]
+    edits: Vec<(super::shader::File, &'static str, &'static str)>,
+}
+
+static DEVICES: LazyLock<Mutex<HashMap<CubeDevice, State>>> = LazyLock::new(Mutex::default);
+
+fn devices() -> MutexGuard<'static, HashMap<CubeDevice, State>> {
+    // The map is whole after any panic: every change is one insertion.
+    DEVICES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The form of `task` to run on `device`: the chosen one, else the first in order; `None` where
+/// all are switched off.
+pub(crate) fn variant(device: &CubeDevice, task: Task) -> Option<Variant> {
+    let devices = devices();
+    let Some(state) = devices.get(device) else {
+        return task.variants().first().copied();
+    };
+    let usable = |v: &Variant| !state.off.contains(&(task, *v));
+    let chosen = state.chosen.get(&task).copied().filter(usable);
+    chosen.or_else(|| task.variants().iter().copied().find(usable))
+}
+
+/// Switches a form off on `device`.
+pub(crate) fn switch_off(device: &CubeDevice, task: Task, variant: Variant) {
+    let mut devices = devices();
+    let state = devices.entry(device.clone()).or_default();
+    state.off.insert((task, variant));
+}
+
+/// Whether a form is switched off on `device`.
+pub(crate) fn is_off(device: &CubeDevice, task: Task, variant: Variant) -> bool {
+    let devices = devices();
+    let state = devices.get(device);
+    state.is_some_and(|state| state.off.contains(&(task, variant)))
+}
+
+/// Makes `variant` the form of `task` on `device`.
+pub(crate) fn choose(device: &CubeDevice, task: Task, variant: Variant) {
+    let mut devices = devices();
+    let state = devices.entry(device.clone()).or_default();
+    state.chosen.insert(task, variant);
+}
+
+/// What tests replace in shader files on `device`.
+#[cfg(test)]
+pub(crate) fn edits(device: &CubeDevice) -> Vec<(super::shader::File, &'static str, &'static str)> {
+    let devices = devices();
+    let state = devices.get(device);
+    state.map(|state| state.edits.clone()).unwrap_or_default()
+}
+
+/// Replaces text of a shader file on `device` from now on.
+#[cfg(test)]
+pub(crate) fn edit(
+    device: &CubeDevice,
+    file: super::shader::File,
+    old: &'static str,
+    new: &'static str,
+) {
+    let mut devices = devices();
+    let state = devices.entry(device.clone()).or_default();
+    state.edits.push((file, old, new));
+}

@@ -1,0 +1,249 @@
+//! Every shader as WebGPU will see it, and the self-test on a broken one.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+
+use burn::tensor::{Device, DeviceKind, Tensor};
+use naga::valid::{Capabilities, ValidationFlags, Validator};
+
+use super::check::Seeded;
+use super::launch::MOST_BUFFERS;
+use super::product::{Product, Size, Weights};
+use super::shader::{self, Recipe};
+use super::{attend::Attend, floats, registry, weights};
+use crate::variant::{Format, Rows, Task, Variant};
+use crate::{CrossAttention, Heads, RopeStyle, Scales, reference, self_test};
+
+thread_local! {
+    static RECORD: RefCell<Option<Vec<Recipe>>> = const { RefCell::new(None) };
+}
+
+/// Keeps the recipe instead of running it, where this thread records.
+pub(super) fn record(recipe: &Recipe) -> bool {
+    RECORD.with_borrow_mut(|record| match record {
+        Some(record) => {
+            record.push(recipe.clone());
+            true
+        }
+        None => false,
+    })
+}
+
+/// The recipes that `work` would launch.
+fn recipes(work: impl FnOnce()) -> HashSet<Recipe> {
+    RECORD.set(Some(Vec::new()));
+    work();
+    RECORD.take().unwrap_or_default().into_iter().collect()
+}
+
+/// Launches every form of every kernel with everything that can be beside it.
+fn everything(device: &Device) {
+    let mut seeded = Seeded { state: 1, device };
+    for (flags, k) in [(0u32, 64), (7, 64), (2, 64), (5, 35)] {
+        let flag = |bit: u32| flags >> bit & 1 == 1;
+        for dim in [24, 23] {
+            let x = floats(&seeded.floats([1, 2, dim])).unwrap();
+            let keys = floats(&seeded.floats([1, 20 + dim % 2, dim])).unwrap();
+            let attend = Attend {
+                residual: flag(0).then(|| x.clone()),
+                values: keys.clone(),
+                x,
+                keys,
+                settings: CrossAttention {
+                    alpha: 1.0,
+                    drop_index: flag(1).then_some(3),
+                },
+            };
+            for form in Task::CrossAttention.variants() {
+                attend.run(*form);
+                attend.run_with_map(*form);
+            }
+        }
+        for task in Task::all() {
+            let Task::Product(rows, format) = task else {
+                continue;
+            };
+            let m = match rows {
+                Rows::One => 1,
+                Rows::Few => 3,
+                Rows::Many => 9,
+            };
+            let n = 12;
+            let x = floats(&seeded.floats([1, m, k])).unwrap();
+            let size = Size { batch: 1, m, k, n };
+            let mut make = || match format {
+                Format::Across => {
+                    Weights::float(format, floats(&seeded.floats([1, k, n])).unwrap())
+                }
+                Format::Float => weights(&seeded.matrix(format, [n, k]).unwrap()).unwrap(),
+                _ if flag(0) => weights(&seeded.matrix(format, [n, k]).unwrap()).unwrap(),
+                _ => {
+                    let blocks = n * k.div_ceil(32);
+                    let words = blocks * if format == Format::Q4 { 4 } else { 8 };
+                    let scales = Scales::Half(vec![0; blocks.div_ceil(2)]);
+                    let words = vec![0; words];
+                    let shape = [n, k];
+                    let made = crate::Matrix::quantised(format, shape, words, scales, device);
+                    weights(&made.unwrap()).unwrap()
+                }
+            };
+            let (w, v) = (make(), make());
+            let bias = floats(&seeded.floats([n])).unwrap();
+            let gain = floats(&seeded.floats([k])).unwrap();
+            let residual = floats(&seeded.floats([1, m, n])).unwrap();
+            let across = format == Format::Across;
+            for form in task.variants() {
+                let tiled = matches!(form, Variant::Tiled { .. });
+                let product = Product {
+                    own_weights: flag(2),
+                    silu: flag(0) && tiled,
+                    alpha: flag(1).then_some(0.5),
+                    residual: flag(2).then(|| residual.clone()),
+                    gate: (flag(0) && !across).then(|| v.clone()),
+                    bias: (flag(1) && !across).then(|| bias.clone()),
+                    norm: (flag(2) && !across && k == 64 && !tiled).then(|| (gain.clone(), 1e-5)),
+                    ..Product::new(x.clone(), size, w.clone())
+                };
+                if product.fits() {
+                    product.run(*form);
+                }
+            }
+        }
+    }
+    for style in [RopeStyle::Half, RopeStyle::Interleaved] {
+        for head in [12, 256] {
+            let heads = Heads {
+                heads: 2,
+                kv_heads: 1,
+                head,
+                style,
+            };
+            let cache = [(); 2].map(|()| seeded.floats([1, 4, head]));
+            let table = seeded.floats([4, head / 2]);
+            let qkv = seeded.floats([1, 4 * head]);
+            let (queries, [keys, values]) =
+                crate::rope_append(qkv, &table, &table, cache, 1, heads);
+            crate::attention(queries, &keys, &values, 1, heads);
+        }
+    }
+    for format in [Format::Float, Format::Q4, Format::Q8] {
+        let table = seeded.matrix(format, [5, 64]).unwrap();
+        crate::next_token(seeded.floats([5]), &table);
+    }
+}
+
+fn gpu(kind: DeviceKind) -> Device {
+    Device::wgpu(kind)
+}
+
+/// Valid without any optional feature, inside WebGPU's default limits, every binding used.
+#[test]
+fn every_shader_is_plain_webgpu() {
+    let device = gpu(DeviceKind::DefaultDevice);
+    let recipes = recipes(|| everything(&device));
+    // unpack2x16float is of WGSL's core; naga counts it apart for OpenGL ES.
+    let plain = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+    let mut files = HashSet::new();
+    for recipe in &recipes {
+        files.insert(recipe.file.name);
+        files.extend(recipe.parts.iter().map(|(part, _)| part.name));
+        let text = recipe.template(false).complete();
+        let module = naga::front::wgsl::parse_str(&text)
+            .unwrap_or_else(|e| panic!("{}\n{recipe:?}", e.emit_to_string(&text)));
+        let info = Validator::new(ValidationFlags::all(), plain)
+            .validate(&module)
+            .unwrap_or_else(|e| panic!("{}\n{recipe:?}", e.emit_to_string(&text)));
+        let mut layouter = naga::proc::Layouter::default();
+        layouter.update(module.to_ctx()).unwrap();
+        let (mut storage, mut memory) = (0, 0);
+        for (handle, variable) in module.global_variables.iter() {
+            let used = !info.get_entry_point(0)[handle].is_empty();
+            match variable.space {
+                naga::AddressSpace::Storage { .. } => storage += 1,
+                naga::AddressSpace::WorkGroup => memory += layouter[variable.ty].size,
+                _ => {}
+            }
+            assert!(
+                used || variable.binding.is_none(),
+                "{:?} is bound and not used\n{recipe:?}",
+                variable.name
+            );
+        }
+        let [x, y, z] = module.entry_points[0].workgroup_size;
+        let threads = x * y * z;
+        assert!(
+            storage <= MOST_BUFFERS && memory <= 16 * 1024 && threads <= 256,
+            "{storage} buffers, {memory} bytes, {threads} threads\n{recipe:?}"
+        );
+    }
+    let all: HashSet<_> = shader::ALL.iter().map(|file| file.name).collect();
+    assert_eq!(files, all, "files no kernel was made of");
+    assert!(recipes.len() > 100, "{} shaders", recipes.len());
+}
+
+/// A kernel that computes something else is found, named and not run again; results stay right.
+#[test]
+fn the_self_test_switches_a_broken_shader_off() {
+    // A device of its own, since what is switched off stays off.
+    let device = gpu(DeviceKind::Cpu);
+    let Some(cube) = super::device(&device) else {
+        panic!("no kernels on {device:?}");
+    };
+    let report = pollster::block_on(self_test(&device));
+    assert_eq!(report.switched_off, []);
+    let forms: usize = Task::all().iter().map(|t| t.variants().len()).sum();
+    assert_eq!(report.checked, forms);
+
+    registry::edit(&cube, shader::CROSS_ATTENTION, "<= score", "< score");
+    registry::edit(&cube, shader::WEIGHTS_Q4, "chunk;", "chunk; }");
+    let report = pollster::block_on(self_test(&device));
+    let off: HashSet<_> = report
+        .switched_off
+        .iter()
+        .map(|d| (d.task, d.variant))
+        .collect();
+    let broken = |task: &Task| match task {
+        Task::Product(_, format) | Task::NextToken(format) => *format == Format::Q4,
+        _ => false,
+    };
+    let mut want =
+        HashSet::from([1, 8].map(|lanes| (Task::CrossAttention, Variant::Fused { lanes })));
+    for task in Task::all().into_iter().filter(broken) {
+        want.extend(task.variants().iter().map(|v| (task, *v)));
+    }
+    assert_eq!(off, want);
+    assert_eq!(
+        registry::variant(&cube, Task::CrossAttention),
+        Some(Variant::Split)
+    );
+    assert_eq!(
+        registry::variant(&cube, Task::Product(Rows::One, Format::Q4)),
+        None
+    );
+
+    let mut seeded = Seeded {
+        state: 5,
+        device: &device,
+    };
+    let [x, keys, values] = [[1, 1, 8], [1, 30, 8], [1, 30, 8]].map(|shape| seeded.floats(shape));
+    let settings = CrossAttention {
+        alpha: 1.0,
+        drop_index: Some(9),
+    };
+    let got = crate::cross_attention(x.clone(), keys.clone(), values.clone(), settings);
+    let want = reference::cross_attention(x, keys, values, settings);
+    near(got, want);
+    let matrix = seeded.matrix(Format::Q4, [4, 32]).unwrap();
+    let x = seeded.floats([1, 1, 32]);
+    let got = crate::linear(x.clone(), &matrix, Default::default());
+    near(got, reference::linear(x, &matrix, Default::default()));
+}
+
+fn near(got: Tensor<3>, want: Tensor<3>) {
+    let [got, want] = [got, want].map(|t| t.into_data().try_to_vec::<f32>().unwrap());
+    assert_eq!(got.len(), want.len());
+    for (got, want) in got.iter().zip(&want) {
+        assert!((got - want).abs() < 1e-4, "{got} instead of {want}");
+    }
+}

@@ -1,0 +1,90 @@
+//! Timing the forms of each kernel.
+
+use std::time::Duration;
+
+use burn::tensor::{Device, Tensor};
+use burn_cubecl::CubeDevice;
+
+use super::attend::Attend;
+use super::check::Seeded;
+use super::product::{Product, Size, Weights};
+use super::{floats, registry, tensor, weights};
+use crate::clock;
+use crate::cross_attention::CrossAttention;
+use crate::tune::Timing;
+use crate::variant::{Format, Rows, Task, Variant};
+
+/// Timed calls of a form.
+const RUNS: usize = 3;
+/// Launches of a call.
+const REPEATS: u32 = 4;
+
+/// Times all forms on `device`, which `plain` is without gradients, and keeps the fastest.
+pub(crate) async fn run(device: &CubeDevice, plain: &Device) -> Vec<Timing> {
+    let mut all = Vec::new();
+    // The products come before what is built of them.
+    let mut tasks = Task::all();
+    tasks.sort_by_key(|task| !matches!(task, Task::Product(..)));
+    for task in tasks {
+        let mut timings = Vec::new();
+        for variant in task.variants() {
+            if task.variants().len() < 2 || registry::is_off(device, task, *variant) {
+                continue;
+            }
+            if let Some(time) = time(task, *variant, plain).await {
+                timings.push(Timing {
+                    task,
+                    variant: *variant,
+                    time,
+                    chosen: false,
+                });
+            }
+        }
+        if let Some(best) = timings.iter_mut().min_by_key(|timing| timing.time) {
+            best.chosen = true;
+            registry::choose(device, task, best.variant);
+        }
+        all.extend(timings);
+    }
+    all
+}
+
+async fn time(task: Task, variant: Variant, device: &Device) -> Option<Duration> {
+    let mut seeded = Seeded { state: 1, device };
+    match task {
+        Task::CrossAttention => {
+            let (tokens, dim) = (320, 512);
+            let attend = Attend {
+                x: floats(&seeded.floats([1, 1, dim]))?,
+                keys: floats(&seeded.floats([1, tokens, dim]))?,
+                values: floats(&seeded.floats([1, tokens, dim]))?,
+                residual: None,
+                settings: CrossAttention {
+                    alpha: 0.1,
+                    drop_index: crate::drop_index(0.1, tokens),
+                },
+            };
+            median(|| tensor(attend.run(variant))).await
+        }
+        Task::Product(rows, format) => {
+            let m = match rows {
+                Rows::One => 1,
+                Rows::Few => 4,
+                Rows::Many => 64,
+            };
+            let (k, n) = (512, 512);
+            let x = floats(&seeded.floats([1, m, k]))?;
+            let weights = match format {
+                Format::Across => Weights::float(format, floats(&seeded.floats([1, k, n]))?),
+                _ => weights(&seeded.matrix(format, [n, k])?)?,
+            };
+            let product = Product::new(x, Size { batch: 1, m, k, n }, weights);
+            median(|| tensor(product.clone().run(variant))).await
+        }
+        _ => None,
+    }
+}
+
+async fn median(work: impl FnMut() -> Tensor<3>) -> Option<Duration> {
+    clock::median(RUNS, REPEATS, work).await
+}

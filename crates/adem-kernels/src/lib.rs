@@ -1,0 +1,59 @@
+//! Hand-written WGSL kernels for Burn's wgpu backend, natively and in a browser.
+//!
+//! Every operation is a function of plain Burn tensors. On a wgpu device it launches a shader of
+//! `shaders/`; on every other backend, and for what its shader does not hold (other number types,
+//! sizes past WebGPU's limits), it is the same arithmetic in Burn's own operations, which is also
+//! what the kernels are tested against.
+//!
+//! Kernels come in [variants](variant): [`tune`] times them on a device and keeps the fastest,
+//! [`self_test`] compares each with the reference and switches off those that disagree.
+
+pub mod bench;
+mod check;
+mod clock;
+mod cross_attention;
+mod decode;
+#[cfg(feature = "wgpu")]
+mod gpu;
+mod linear;
+mod matrix;
+pub mod reference;
+mod threshold;
+mod tune;
+pub mod variant;
+
+pub use check::{Disagreement, Report, self_test};
+pub use cross_attention::{
+    CrossAttention, cross_attention, cross_attention_map, cross_attention_onto,
+};
+pub use decode::{Heads, RopeStyle, attention, next_token, rope_append};
+pub use linear::{Epilogue, linear};
+pub use matrix::{BLOCK, Matrix, MatrixError, Scales};
+pub use threshold::{drop_index, keep_mask};
+pub use tune::{Timing, tune};
+
+use burn::tensor::Device;
+
+/// Makes `variant` the form in which `device` runs `task`, in place of what [`tune`] chose or the
+/// default; without effect on devices without kernels.
+pub fn choose(device: &Device, task: variant::Task, variant: variant::Variant) {
+    #[cfg(feature = "wgpu")]
+    if let Some(device) = gpu::device(device) {
+        gpu::registry::choose(&device, task, variant);
+    }
+    #[cfg(not(feature = "wgpu"))]
+    let _ = (device, task, variant);
+}
+
+/// Whether kernels run on `device`: a wgpu device, with the feature `wgpu`.
+pub fn has_kernels(device: &Device) -> bool {
+    #[cfg(feature = "wgpu")]
+    {
+        gpu::device(device).is_some()
+    }
+    #[cfg(not(feature = "wgpu"))]
+    {
+        let _ = device;
+        false
+    }
+}

@@ -1,0 +1,34 @@
+//! Choosing the form of each kernel by a short timing.
+
+use std::time::Duration;
+
+use burn::tensor::Device;
+
+use crate::variant::{Task, Variant};
+
+/// What one form took.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Timing {
+    /// What it is for.
+    pub task: Task,
+    /// The form.
+    pub variant: Variant,
+    /// Median of a call.
+    pub time: Duration,
+    /// It is now the device's form of the task.
+    pub chosen: bool,
+}
+
+/// Times the forms of every kernel that has several and that the self-test left on, at sizes of a
+/// small decoder, and makes the fastest the device's own. Without it the first of
+/// [`Task::variants`] is run.
+///
+/// Empty on a device without kernels.
+pub async fn tune(device: &Device) -> Vec<Timing> {
+    #[cfg(feature = "wgpu")]
+    if let Some(cube) = crate::gpu::device(device) {
+        return crate::gpu::tune::run(&cube, &device.clone().inner()).await;
+    }
+    let _ = device;
+    Vec::new()
+}

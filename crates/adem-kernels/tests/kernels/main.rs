@@ -1,0 +1,11 @@
+//! Every kernel against its reference, on the default GPU, software Vulkan included.
+//!
+//! One binary, since each links all of Burn.
+#![cfg(not(target_family = "wasm"))]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod cross_attention;
+mod decode;
+mod gpu;
+mod linear;
+mod tuning;

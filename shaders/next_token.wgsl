@@ -1,0 +1,66 @@
+// The most likely token of a row of logits, and its embedding, without leaving the GPU:
+//
+//     id = argmax(logits)        the lowest id among equals
+//     x  = table[id]             float, or codes times scale
+//
+// One workgroup. Bindings, in order:
+//     logits       [vocabulary]  f32
+//     w0 | q0, s0  [vocabulary, D], see weights_*.wgsl
+//     id           [1]           u32, written
+//     embedding    [D]           f32 as vec4, written
+//     info[0]      vocabulary, chunks of eight in D, vocabulary
+//     info[1]      D
+//
+// Limits: D a multiple of 8, of 32 for quantised tables. Workgroup memory 2 KiB.
+// Launched by crates/adem-kernels/src/gpu/decode.rs
+
+{{ bindings }}
+
+struct Eight {
+    low: vec4<f32>,
+    high: vec4<f32>,
+    scale: f32,
+}
+
+var<workgroup> best: array<f32, WORKGROUP>;
+var<workgroup> place: array<u32, WORKGROUP>;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(local_invocation_index) thread: u32) {
+    let vocabulary = info[0].x;
+    // Every thread starts from a logit that is there, so that NaN elsewhere cannot name a token
+    // that is not.
+    var found = min(thread, vocabulary - 1u);
+    var top = logits[found];
+    for (var i = thread + WORKGROUP; i < vocabulary; i += WORKGROUP) {
+        let logit = logits[i];
+        if logit > top {
+            top = logit;
+            found = i;
+        }
+    }
+    best[thread] = top;
+    place[thread] = found;
+    workgroupBarrier();
+    for (var step = WORKGROUP / 2u; step > 0u; step /= 2u) {
+        if thread < step {
+            let logit = best[thread + step];
+            let other = place[thread + step];
+            if logit > best[thread] || (logit == best[thread] && other < place[thread]) {
+                best[thread] = logit;
+                place[thread] = other;
+            }
+        }
+        workgroupBarrier();
+    }
+    let winner = place[0];
+    if thread == 0u {
+        id[0] = winner;
+    }
+    for (var chunk = thread; chunk < info[0].y; chunk += WORKGROUP) {
+        let row = weights0(0u, winner, chunk);
+        let quad = quads(chunk);
+        embedding[quad.x] = row.low * row.scale;
+        embedding[quad.y] = row.high * row.scale;
+    }
+}
