@@ -27,7 +27,7 @@ fn train_scenes(args: &TrainArgs) -> Result<(), CliError> {
     let terminal = io::stderr().is_terminal();
     let mut log = Log::new(&args.out, move |report| show(report, terminal))?;
     let stop = stop::flag("this step and a checkpoint");
-    let ended = scenes::train(&config, &args.out, &device, &mut log, &stop)?;
+    let ended = scenes::train(&config, &args.out, &[device], &mut log, &stop)?;
     if terminal {
         eprintln!();
     }
@@ -57,6 +57,7 @@ fn show(report: &Report, terminal: bool) {
         steps,
         loss,
         lr,
+        skipped: _,
         samples_per_second,
         seconds_left,
     } = report;
