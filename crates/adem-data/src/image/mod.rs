@@ -1,5 +1,6 @@
-//! Pictures: bytes to RGB under limits, exact Pillow resize, normalised planes.
+//! Pictures: bytes to RGB under limits, exact Pillow resize, normalised planes, augmentation.
 
+mod augment;
 mod decode;
 mod error;
 mod jpeg;
@@ -8,6 +9,7 @@ mod resize;
 mod webp;
 
 pub use ::image::RgbImage;
+pub use augment::{Augment, AugmentError};
 pub use decode::{Format, Limits, decode};
 pub use error::ImageError;
 pub use normalise::{Normalisation, normalise, pixels};

@@ -1,10 +1,6 @@
-//! Random choices that fall the same on every platform.
-//!
-//! Only the ChaCha8 word stream is taken from a library; the mapping to choices is spelt out
-//! here, since library distributions may change between releases and a seed must keep its scene.
+//! What a scene's random choices are for.
 
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
+pub(super) use crate::dice::Dice;
 
 /// What a stream of choices is for; each purpose draws from its own stream of the scene's seed,
 /// so that, say, asking other questions leaves the picture as it was.
@@ -17,76 +13,8 @@ pub(super) enum Purpose {
     Grain = 4,
 }
 
-/// A source of random choices.
-pub(super) struct Dice(ChaCha8Rng);
-
-impl Dice {
-    pub(super) fn new(seed: u64, purpose: Purpose) -> Self {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        rng.set_stream(purpose as u64);
-        Self(rng)
-    }
-
-    pub(super) fn word(&mut self) -> u64 {
-        self.0.next_u64()
-    }
-
-    /// A number in [0, 1).
-    pub(super) fn unit(&mut self) -> f32 {
-        (self.0.next_u32() >> 8) as f32 / 16_777_216.0
-    }
-
-    /// A number in [low, high).
-    pub(super) fn within(&mut self, (low, high): (f32, f32)) -> f32 {
-        low + (high - low) * self.unit()
-    }
-
-    /// An index below `count`, which must not be zero.
-    pub(super) fn below(&mut self, count: usize) -> usize {
-        ((u64::from(self.0.next_u32()) * count as u64) >> 32) as usize
-    }
-
-    /// True with the given probability.
-    pub(super) fn chance(&mut self, probability: f32) -> bool {
-        self.unit() < probability
-    }
-
-    /// One of `items`, none if there are none.
-    pub(super) fn pick<'a, T>(&mut self, items: &'a [T]) -> Option<&'a T> {
-        if items.is_empty() {
-            return None;
-        }
-        items.get(self.below(items.len()))
-    }
-
-    /// An index drawn in proportion to `weights`.
-    pub(super) fn weighted(&mut self, weights: &[u32]) -> usize {
-        let total: u32 = weights.iter().sum();
-        let mut left = self.below(total as usize) as u32;
-        for (index, &weight) in weights.iter().enumerate() {
-            if left < weight {
-                return index;
-            }
-            left -= weight;
-        }
-        0
-    }
-
-    pub(super) fn shuffle<T>(&mut self, items: &mut [T]) {
-        for last in (1..items.len()).rev() {
-            items.swap(last, self.below(last + 1));
-        }
-    }
-
-    /// A unit vector of any direction, without trigonometry (which differs between platforms).
-    pub(super) fn direction(&mut self) -> (f32, f32) {
-        loop {
-            let (x, y) = (self.within((-1.0, 1.0)), self.within((-1.0, 1.0)));
-            let square = x * x + y * y;
-            if (0.05..=1.0).contains(&square) {
-                let length = square.sqrt();
-                return (x / length, y / length);
-            }
-        }
+impl From<Purpose> for u64 {
+    fn from(purpose: Purpose) -> Self {
+        purpose as Self
     }
 }
