@@ -100,7 +100,6 @@ impl Memory {
     pub fn of(config: &ModelConfig, pass: &Pass) -> Self {
         let (l, c, a) = (&config.llama, &config.clip, &config.adem);
         let p = Parameters::of(config);
-        let encoder_weights = if pass.features_given { 0 } else { p.encoder };
         let [rows, tokens, dim] = [pass.rows, pass.tokens, l.dim].map(|n| n as u64);
         let n = a.visual_tokens() as u64;
         let stream = rows * tokens * dim * F32;
@@ -130,7 +129,7 @@ impl Memory {
         let memory = 4 * pictures * n * dim * F32;
         let logits = 3 * rows * pass.learned as u64 * l.vocab_size as u64 * F32;
         Self {
-            frozen: (p.decoder + encoder_weights) * pass.frozen_bytes,
+            frozen: p.frozen() * pass.frozen_bytes,
             trained: 4 * p.trained() * F32,
             activations: decoder + encoder + memory + logits,
         }

@@ -69,6 +69,28 @@ pub enum TrainError {
     /// A value could not be read from the device.
     #[error("could not read a value from the device: {0}")]
     Read(String),
+    /// A checkpoint's place in the data cannot be read.
+    #[error(
+        "the checkpoint's place in the data cannot be read: {message}; give another output folder"
+    )]
+    Place {
+        /// What is wrong with it.
+        message: String,
+    },
+    /// The data set is missing, unreadable or without a usable row.
+    #[error(transparent)]
+    Data(#[from] adem_data::datasets::DataError),
+    /// The program was started as one of several processes.
+    #[error(
+        "{variable}={value}: Burn 0.22 has no collective between processes, so one process trains; \
+         use all devices of one machine with --devices, and start the program once"
+    )]
+    Nodes {
+        /// The launcher's variable.
+        variable: &'static str,
+        /// Its value.
+        value: String,
+    },
     /// A thread that prepares batches ended early.
     #[error("the thread that prepares batches ended early")]
     Loader,

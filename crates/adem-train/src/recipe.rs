@@ -99,13 +99,13 @@ struct Layer {
 
 impl Layer {
     fn new(origin: String, text: &str) -> Result<Self, TrainError> {
-        let mut table: Table = text.parse().map_err(|e: toml::de::Error| {
-            TrainError::Settings {
+        let mut table: Table = text
+            .parse()
+            .map_err(|e: toml::de::Error| TrainError::Settings {
                 origin: origin.clone(),
                 key: "TOML".to_owned(),
                 message: e.to_string(),
-            }
-        })?;
+            })?;
         let mut layer = Self {
             recipe: None,
             table: Table::new(),
@@ -219,13 +219,21 @@ fn merge<C: DeserializeOwned + Serialize + Default>(layers: Vec<Layer>) -> Resul
 fn overlay(under: &mut Table, over: Table) {
     for (key, value) in over {
         match (under.get_mut(&key), value) {
-            (Some(Value::Table(below)), Value::Table(above)) if below.get("layout").is_none_or(|l| above.get("layout").is_none_or(|a| a == l)) => {
+            (Some(Value::Table(below)), Value::Table(above)) if same_kind(below, &above) => {
                 overlay(below, above);
             }
-            // Settings of another layout have nothing to do with these.
             (_, value) => {
                 under.insert(key, value);
             }
         }
+    }
+}
+
+/// Whether two tables say nothing else of what they are: the keys of one layout of a data set mean
+/// nothing in another.
+fn same_kind(below: &Table, above: &Table) -> bool {
+    match (below.get("kind"), above.get("kind")) {
+        (Some(a), Some(b)) => a == b,
+        _ => true,
     }
 }

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use adem_model::language::{Llama, Positions};
-use adem_model::{TrainRow, token_loss};
-use burn::tensor::{Int, Tensor, TensorData};
+use adem_model::TrainRow;
+use adem_model::language::Llama;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -13,7 +12,8 @@ use super::draw::{Use, scene};
 use super::text::Texts;
 use crate::error::TrainError;
 use crate::loader::{Loader, Numbered};
-use crate::stage::{Batches, Context, Forward, Part, Stage, Start, shares};
+use crate::reading::{language_loss, split_rows};
+use crate::stage::{Batches, Context, Forward, Part, Stage, Start};
 
 /// The stage.
 pub(crate) struct Read {
@@ -61,44 +61,12 @@ impl Stage for Read {
         batch: Vec<TrainRow>,
         context: &Context,
     ) -> Result<Forward, TrainError> {
-        let longest = batch.iter().map(|r| r.ids.len()).max().unwrap_or(0);
         let pad = self.texts.tokenizer.special().pad.unwrap_or(0);
-        let mut ids = Vec::with_capacity(batch.len() * longest);
-        let mut labels = Vec::with_capacity(batch.len());
-        for row in &batch {
-            let real = row.ids.iter().map(|id| *id as i32);
-            ids.extend(real.chain(std::iter::repeat(pad as i32)).take(longest));
-            labels.push(row.labels.clone());
-        }
-        let ids = TensorData::new(ids, [batch.len(), longest]);
-        let ids = Tensor::<2, Int>::from_data(ids, &context.device);
-        let positions = Positions::new(longest, 0, &[]);
-        let hidden = model.hidden(model.embed(ids), None, &positions, None);
-        let loss = token_loss(model, hidden, &labels).ok_or(TrainError::Config {
-            field: "read.batch",
-            message: "a batch has nothing to learn".to_owned(),
-        })?;
-        Ok(loss.into())
+        Ok(language_loss(model, &batch, pad, context)?.into())
     }
 
-    fn split(&self, mut batch: Vec<TrainRow>, parts: usize) -> Vec<Part<Vec<TrainRow>>> {
-        let learned = |rows: &[TrainRow]| -> usize {
-            let labels = rows.iter().flat_map(|row| row.labels.iter().skip(1));
-            labels.filter(|label| label.is_some()).count()
-        };
-        let all = learned(&batch);
-        let lengths = shares(batch.len(), parts);
-        lengths
-            .into_iter()
-            .map(|n| {
-                let rest = batch.split_off(n);
-                let part = std::mem::replace(&mut batch, rest);
-                Part {
-                    share: learned(&part) as f64 / all.max(1) as f64,
-                    batch: part,
-                }
-            })
-            .collect()
+    fn split(&self, batch: Vec<TrainRow>, parts: usize) -> Vec<Part<Vec<TrainRow>>> {
+        split_rows(batch, parts)
     }
 
     fn trains(&self, _: &str) -> bool {

@@ -249,7 +249,10 @@ impl TaskConfig {
         let refuse = |field, message: String| Err(TrainError::Config { field, message });
         self.model.validate()?;
         if self.data.is_none() {
-            return refuse("data", "is not given; name a data set's layout and place".to_owned());
+            return refuse(
+                "data",
+                "is not given; name a data set's layout and place".to_owned(),
+            );
         }
         let t = &self.tune;
         span("tune.epochs", t.epochs, t.warmup_epochs)?;

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use adem_data::datasets::{
-    Batch, Encoder, LoadPlan, Loaded, Loader, PicturePlan, Position,
-};
+use adem_data::datasets::{Batch, Encoder, LoadPlan, Loaded, Loader, PicturePlan, Position};
 use adem_data::image::Limits;
 
 use super::config::TaskConfig;
@@ -54,6 +52,19 @@ impl<B> Feed<B> {
             place,
             make: Box::new(make),
         })
+    }
+}
+
+impl<B> Feed<B> {
+    /// The next batch, whatever its size; `None` after the last epoch.
+    pub(crate) fn next_or_end(&mut self) -> Result<Option<B>, TrainError> {
+        loop {
+            match self.loader.next()? {
+                None => return Ok(None),
+                Some(Loaded::EpochEnd { .. }) => {}
+                Some(Loaded::Batch(batch)) => return (self.make)(*batch).map(Some),
+            }
+        }
     }
 }
 

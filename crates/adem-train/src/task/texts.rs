@@ -60,7 +60,12 @@ impl Opened {
             if sample.prompt != Prompt::Caption {
                 continue;
             }
-            texts.extend(sample.targets.iter().map(|t| styled(t, &self.config.caption_style)));
+            texts.extend(
+                sample
+                    .targets
+                    .iter()
+                    .map(|t| styled(t, &self.config.caption_style)),
+            );
             if texts.len() >= MOST_TEXTS {
                 break;
             }
