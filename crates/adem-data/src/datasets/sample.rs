@@ -107,15 +107,15 @@ impl fmt::Display for Origin {
     }
 }
 
-/// What becomes of a picture that has several captions.
+/// What becomes of a picture that has several captions, or of a question with several answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Captions {
-    /// A sample for every caption, as the COCO recipe trains.
+    /// A sample for each of them, as the COCO recipe trains.
     #[default]
     Each,
-    /// One sample with one caption, another one in every epoch.
+    /// One sample with one of them, drawn anew in every epoch.
     One,
-    /// One sample with all captions, to evaluate against.
+    /// One sample with all of them, to evaluate against.
     All,
 }

@@ -14,6 +14,10 @@ pub trait DataSource: Send + Sync {
     /// A name for messages.
     fn name(&self) -> &str;
 
+    /// Everything about the source that the order of its samples depends on, but no folders: data
+    /// may be moved between stopping and going on.
+    fn identity(&self) -> String;
+
     /// Samples of one epoch, over all parts; `None` where that is known only by reading everything
     /// over a network. Rows that turn out bad when their picture is decoded are counted.
     ///

@@ -140,6 +140,15 @@ impl DataSource for Table {
         &self.name
     }
 
+    fn identity(&self) -> String {
+        let file = self.name.rsplit('/').next().unwrap_or_default();
+        format!(
+            "{file}, {} samples, {:?}",
+            self.len(),
+            self.content.captions
+        )
+    }
+
     fn samples(&self) -> Result<Option<u64>, DataError> {
         Ok(Some(self.len() as u64))
     }

@@ -71,10 +71,10 @@ fn flickr_makes_batches_with_little_padding() {
             ..LoadPlan::default()
         };
         let (source, encoder) = (Arc::clone(&source), Arc::new(encoder(96)));
-        let mut loader = Loader::new(source, encoder, pictures, &plan, from, strict()).unwrap();
+        let loader = Loader::new(source, encoder, pictures, &plan, from, strict()).unwrap();
         let mut batches = Vec::new();
-        while let Some(loaded) = loader.next().unwrap() {
-            if let Loaded::Batch(batch) = loaded {
+        for loaded in loader {
+            if let Loaded::Batch(batch) = loaded.unwrap() {
                 batches.push(*batch);
             }
         }

@@ -56,7 +56,7 @@ fn load(
     bad: &Arc<BadRows>,
 ) -> Result<Vec<Event>, DataError> {
     let encoder = Arc::new(encoder(64));
-    let mut loader = Loader::new(
+    let loader = Loader::new(
         Arc::clone(source),
         encoder,
         Some(pictures()),
@@ -65,8 +65,8 @@ fn load(
         Arc::clone(bad),
     )?;
     let mut events = Vec::new();
-    while let Some(loaded) = loader.next()? {
-        events.push(match loaded {
+    for loaded in loader {
+        events.push(match loaded? {
             Loaded::Batch(batch) => Event::Batch(*batch),
             Loaded::EpochEnd { epoch, position } => Event::End(epoch, position),
         });
@@ -339,6 +339,19 @@ fn a_position_of_something_else_is_refused() {
             "{result:?}"
         );
     }
+    let names = ["s-000.tar", "s-001.tar", "s-002.tar"].map(str::to_owned);
+    for (captions, buffer) in [(Captions::Each, 6), (Captions::One, 5)] {
+        let other: Arc<dyn DataSource> =
+            Arc::new(shards(&folder, &names, captions, buffer).unwrap());
+        let result = load(&other, &plan(1, 1), position, &strict());
+        assert!(
+            matches!(result, Err(DataError::Position { .. })),
+            "{result:?}"
+        );
+    }
+    // The same data in another folder is the same data.
+    let moved = Folder::new();
+    assert!(load(&streamed(&moved), &plan(1, 1), position, &strict()).is_ok());
     // More threads or epochs are the same run.
     assert!(
         changed(|p| {
@@ -378,7 +391,7 @@ fn a_loader_that_is_dropped_ends() {
         strict(),
     )
     .unwrap();
-    assert!(loader.next().unwrap().is_some());
+    assert!(loader.next().unwrap().is_ok());
     drop(loader);
     // Its threads let go of the source.
     for _ in 0..1000 {

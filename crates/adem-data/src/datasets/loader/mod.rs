@@ -93,7 +93,9 @@ pub enum Loaded {
     },
 }
 
-/// Yields the batches of a data set, epoch by epoch.
+/// Yields the batches of a data set, epoch by epoch, up to the last epoch or the first error
+/// ([`DataError`]: reading failed, too many rows are bad, or a whole epoch gave no row). A batch whose
+/// every row is bad is left out.
 ///
 /// Dropping it ends its threads.
 pub struct Loader {
@@ -128,7 +130,7 @@ impl Loader {
         bad: Arc<BadRows>,
     ) -> Result<Self, DataError> {
         plan.validate()?;
-        let identity = plan.identity(source.name());
+        let identity = plan.identity(&source.identity());
         if !from.plan.is_empty() && from.plan != identity {
             return Err(DataError::Position {
                 saved: from.plan.clone(),
@@ -169,24 +171,11 @@ impl Loader {
         })
     }
 
-    /// The next batch or end of an epoch; `None` after the last epoch. A batch whose every row is bad
-    /// is left out.
-    ///
-    /// # Errors
-    /// [`DataError`]: reading failed, too many rows are bad, or ([`DataError::NoUsableRows`]) a whole
-    /// epoch gave no row. Nothing follows an error.
-    pub fn next(&mut self) -> Result<Option<Loaded>, DataError> {
-        while !self.over {
-            let loaded = match self.pipeline.next() {
-                Some(Ok(loaded)) => loaded,
-                Some(Err(error)) => {
-                    self.over = true;
-                    return Err(error);
-                }
-                None => {
-                    self.over = true;
-                    return self.pipeline.finished().map(|()| None);
-                }
+    /// The next batch that has a row, or end of an epoch.
+    fn load(&mut self) -> Result<Option<Loaded>, DataError> {
+        loop {
+            let Some(loaded) = self.pipeline.next().transpose()? else {
+                return self.pipeline.finished().map(|()| None);
             };
             match &loaded {
                 Loaded::Batch(batch) if batch.examples.is_empty() => continue,
@@ -195,7 +184,6 @@ impl Loader {
                 }
                 Loaded::EpochEnd { epoch, .. } => {
                     if self.given == Some(0) {
-                        self.over = true;
                         return Err(DataError::NoUsableRows {
                             source_name: self.name.clone(),
                             message: format!(
@@ -208,7 +196,19 @@ impl Loader {
             }
             return Ok(Some(loaded));
         }
-        Ok(None)
+    }
+}
+
+impl Iterator for Loader {
+    type Item = Result<Loaded, DataError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.over {
+            return None;
+        }
+        let loaded = self.load().transpose();
+        self.over = !matches!(loaded, Some(Ok(_)));
+        loaded
     }
 }
 

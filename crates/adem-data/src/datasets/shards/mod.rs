@@ -129,6 +129,18 @@ impl DataSource for Shards {
         &self.content.name
     }
 
+    fn identity(&self) -> String {
+        let files: Vec<_> = self.content.name.split(", ").collect();
+        let files: Vec<_> = files.iter().filter_map(|f| f.rsplit('/').next()).collect();
+        format!(
+            "{}, {} shards, windows of {}, {:?}",
+            files.join(", "),
+            self.content.locations.len(),
+            self.content.buffer,
+            self.content.captions
+        )
+    }
+
     /// Counted by reading local shards once, unless the config says it.
     fn samples(&self) -> Result<Option<u64>, DataError> {
         if let Some(&samples) = self.content.samples.get() {

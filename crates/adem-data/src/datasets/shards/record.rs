@@ -54,11 +54,11 @@ pub(super) fn samples(
     };
     Ok(match captions {
         Captions::All => vec![sample(0, targets)],
-        Captions::Each if prompt == Prompt::Caption => (0..)
+        Captions::Each => (0..)
             .zip(targets)
             .map(|(turn, text)| sample(turn, vec![text]))
             .collect(),
-        Captions::Each | Captions::One => {
+        Captions::One => {
             let turn = draw_target(seed, epoch, &group.key, targets.len());
             let text = targets.swap_remove(turn as usize);
             vec![sample(turn, vec![text])]

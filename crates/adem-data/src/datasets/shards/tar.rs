@@ -90,20 +90,18 @@ fn read_entry(
     start: u64,
     limit: impl FnOnce(&str) -> Option<u64>,
 ) -> io::Result<Option<Entry>> {
-    // A fresh reader for every entry: it has no state between entries, and so borrows nothing.
-    let mut archive = ::tar::Archive::new(&mut *input);
-    let Some(entry) = archive.entries()?.next().transpose()? else {
-        return Ok(None);
+    let (name, kind, size) = {
+        // A fresh reader for every entry: it has no state between entries, and so borrows nothing.
+        let mut archive = ::tar::Archive::new(&mut *input);
+        let Some(entry) = archive.entries()?.next().transpose()? else {
+            return Ok(None);
+        };
+        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        (name, entry.header().entry_type(), entry.size())
     };
-    let kind = entry.header().entry_type();
     if kind.is_gnu_sparse() {
         return Err(io::Error::other("it holds a sparse file"));
     }
-    let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-    let size = entry.size();
-    drop(entry);
-    drop(archive);
-
     let padded = size
         .checked_next_multiple_of(BLOCK)
         .filter(|padded| input.at.checked_add(*padded).is_some())
