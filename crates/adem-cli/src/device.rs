@@ -38,7 +38,10 @@ fn cards(count: u16) -> Result<Vec<Device>, CliError> {
         Some(cards) => Ok(cards.to_vec()),
         None => Err(refused(
             DeviceName::Cuda,
-            format!("--devices {count}, but there are {} NVIDIA cards", found.len()),
+            format!(
+                "--devices {count}, but there are {} NVIDIA cards",
+                found.len()
+            ),
         )),
     }
 }

