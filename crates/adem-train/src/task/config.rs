@@ -293,12 +293,6 @@ impl TaskConfig {
             rate("read.lr", read.lr)?;
         }
         let w = &self.weights;
-        if w.files.is_empty() && (self.see.is_none() || self.read.is_none()) {
-            let message = "is empty, and `see` or `read` is left out: name the weights of what is \
-                           not trained first"
-                .to_owned();
-            return refuse("weights.files", message);
-        }
         match (&w.tokenizer, w.train_tokenizer) {
             (None, None) => refuse(
                 "weights.tokenizer",
@@ -313,6 +307,23 @@ impl TaskConfig {
                 "needs a decoder that is trained (`read`), as a given one has its own".to_owned(),
             ),
             _ => Ok(()),
+        }
+    }
+
+    /// Refuses to train with frozen parts that come from nowhere.
+    ///
+    /// # Errors
+    /// [`TrainError::Config`].
+    pub(crate) fn validate_weights(&self) -> Result<(), TrainError> {
+        let all_trained = self.see.is_some() && self.read.is_some();
+        match self.weights.files.is_empty() && !all_trained {
+            false => Ok(()),
+            true => Err(TrainError::Config {
+                field: "weights.files",
+                message: "is empty, and `see` or `read` is left out: name the weights of what is \
+                          not trained first"
+                    .to_owned(),
+            }),
         }
     }
 

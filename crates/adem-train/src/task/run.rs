@@ -200,6 +200,7 @@ pub fn train(
     stop: &AtomicBool,
 ) -> Result<Stopped, TrainError> {
     config.validate()?;
+    config.validate_weights()?;
     let first = devices.first().cloned().unwrap_or_default();
     can_hold(&first, config.weights.precision)?;
     fs::create_dir_all(folder).map_err(|e| TrainError::file(folder, e))?;
