@@ -5,8 +5,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod driver;
+mod figures;
+#[path = "../faults/packages.rs"]
+mod packages;
+#[path = "../faults/pictures.rs"]
+mod pictures;
 
 use adem_package::Folder;
+use adem_pipeline::testing::write_tiny_package;
 use adem_pipeline::{Captioner, Request};
 use adem_serve::Server;
 use burn::tensor::Device;
@@ -60,7 +66,7 @@ fn is_possible() -> bool {
 }
 
 /// Three pictures of the samples.
-fn pictures() -> Vec<PathBuf> {
+fn samples() -> Vec<PathBuf> {
     let mut pictures: Vec<PathBuf> = fs::read_dir(root().join("web/samples"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -131,7 +137,7 @@ fn page_equals_native(webgpu: bool, address: &str, kind: &str) {
         "{}",
         browser.text("#engine")
     );
-    for picture in pictures() {
+    for picture in samples() {
         let bytes = fs::read(&picture).unwrap();
         let expected = text(&captioner, Request::caption(bytes));
         assert_eq!(
@@ -141,7 +147,7 @@ fn page_equals_native(webgpu: bool, address: &str, kind: &str) {
             picture.display()
         );
     }
-    let (picture, question) = (&pictures()[2], "what colour is the background?");
+    let (picture, question) = (&samples()[2], "what colour is the background?");
     let expected = text(
         &captioner,
         Request::question(fs::read(picture).unwrap(), question),
@@ -169,7 +175,7 @@ fn a_text_can_be_stopped() {
     let browser = Browser::start(true);
     // Software WebGPU is slow enough to be interrupted.
     browser.open(&format!("{url}?engine=gpu"));
-    choose(&browser, &pictures()[0]);
+    choose(&browser, &samples()[0]);
     browser.wait("#caption", "data-state", &["looking", "writing"], PATIENCE);
     browser.click("#stop");
     assert_eq!(
@@ -178,7 +184,7 @@ fn a_text_can_be_stopped() {
     );
     assert!(browser.attribute("#stop", "disabled").is_some());
     // The engine does the next job, and nothing of the stopped one comes after.
-    choose(&browser, &pictures()[1]);
+    choose(&browser, &samples()[1]);
     browser.wait("#caption", "data-state", &["writing"], PATIENCE);
     browser.click("#stop");
     let written = browser.text("#caption");
@@ -240,7 +246,7 @@ fn where_the_webgpu_engine_does_not_start_the_cpu_takes_over_and_says_why() {
     );
     let reason = browser.text("#reason");
     assert!(reason.contains("WebGPU"), "{reason}");
-    assert!(!caption(&browser, &pictures()[0]).is_empty());
+    assert!(!caption(&browser, &samples()[0]).is_empty());
 }
 
 /// Copies a folder without the files whose names start with `omitted`.
@@ -274,19 +280,18 @@ fn what_is_no_picture_or_no_question_is_explained_and_the_page_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let browser = Browser::start(false);
     browser.open(&url);
-    for (name, bytes) in [
-        ("text.png", &b"This is no picture."[..]),
-        ("empty.jpg", &b""[..]),
-        ("short.png", &b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"[..]),
-    ] {
-        let file = folder.path().join(name);
-        fs::write(&file, bytes).unwrap();
+    for broken in pictures::broken() {
+        let file = folder.path().join(broken.file);
+        fs::write(&file, broken.bytes).unwrap();
         choose(&browser, &file);
         let end = browser.wait("#caption", "data-state", &ENDS, PATIENCE);
-        assert_eq!(end, "failed", "{name}");
+        assert_eq!(end, "failed", "{}", broken.file);
         let said = browser.text("#problem");
-        assert!(said.starts_with(name) && said.len() > 30, "{said:?}");
-        let picture = &pictures()[0];
+        assert!(said.starts_with(broken.file), "{said:?}");
+        for words in broken.says {
+            assert!(said.contains(words), "{words:?} is not in {said:?}");
+        }
+        let picture = &samples()[0];
         assert!(!caption(&browser, picture).is_empty());
         assert_eq!(browser.text("#problem"), "");
     }
@@ -296,4 +301,53 @@ fn what_is_no_picture_or_no_question_is_explained_and_the_page_goes_on() {
         assert!(said.len() > 20, "{said:?}");
     }
     assert_eq!(browser.console(), [""; 0]);
+}
+
+#[test]
+fn odd_pictures_are_captioned_as_the_native_program_does_the_plain_ones_they_show() {
+    let Some(url) = page() else { return };
+    let captioner = native();
+    let folder = tempfile::tempdir().unwrap();
+    let browser = Browser::start(false);
+    browser.open(&url);
+    let pixel = pictures::Odd {
+        file: "pixel.png",
+        bytes: pictures::one_pixel(),
+        plain: pictures::one_pixel(),
+    };
+    for odd in pictures::odd().into_iter().chain([pixel]) {
+        let file = folder.path().join(odd.file);
+        fs::write(&file, &odd.bytes).unwrap();
+        let expected = text(&captioner, Request::caption(odd.plain));
+        let name = odd.file;
+        assert_eq!(caption(&browser, &file), expected, "{name}");
+    }
+    assert_eq!(browser.console(), [""; 0]);
+}
+
+#[test]
+fn a_damaged_model_is_refused_in_words() {
+    if !is_possible() {
+        return;
+    }
+    let browser = Browser::start(false);
+    for damage in packages::damages() {
+        let folder = tempfile::tempdir().unwrap();
+        copy(&root().join("dist"), folder.path(), "engine-gpu");
+        let package = folder.path().join("package");
+        fs::remove_dir_all(&package).unwrap();
+        write_tiny_package(&package, 5).unwrap();
+        (damage.harm)(&package);
+        browser.open(&serve(folder.path()));
+        let state = browser.wait("#engine", "data-model", &["ready", "unusable"], PATIENCE);
+        assert_eq!(state, "unusable", "{}", damage.name);
+        let said = browser.text("#engine .model");
+        for words in damage.says {
+            assert!(
+                said.contains(words),
+                "{}: {words:?} is not in {said:?}",
+                damage.name
+            );
+        }
+    }
 }

@@ -23,6 +23,8 @@ pub enum Command {
     Draw(DrawArgs),
     /// Train a model; the same command continues a run that was stopped.
     Train(TrainArgs),
+    /// Store a model's weights in four or eight bits each.
+    Quantize(QuantizeArgs),
     /// Measure how good a model is.
     #[command(subcommand)]
     Eval(EvalCommand),
@@ -169,6 +171,47 @@ pub struct BenchArgs {
     pub json: bool,
     #[command(flatten)]
     pub model: ModelArgs,
+}
+
+/// Bits of a quantised weight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SchemeName {
+    /// Four, and half a bit for the scale of its block of 32.
+    Q4,
+    /// Eight, and half a bit for the scale of its block of 32.
+    Q8,
+}
+
+/// How the scales of quantised weights are chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ScaleName {
+    /// By the largest weight of each block: rounding to nearest.
+    Rtn,
+    /// By search for the least squared error.
+    Search,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct QuantizeArgs {
+    /// The model: a package's folder or http:// address, its weights float.
+    #[arg(value_name = "PACKAGE")]
+    pub package: String,
+    /// The new package's folder; a package there is replaced once the new one is complete.
+    #[arg(short, long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Bits of a weight.
+    #[arg(long, value_enum)]
+    pub scheme: SchemeName,
+    /// Leave weights float whose whole name fits: `*` stands for any characters, `?` for one.
+    /// Biases, norms, positional and adapter embeddings stay float in any case.
+    #[arg(long, value_name = "PATTERN")]
+    pub keep_float: Vec<String>,
+    /// How scales are chosen.
+    #[arg(long, value_enum, default_value_t = ScaleName::Search)]
+    pub scale: ScaleName,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use adem_eval::scenes::EvalError;
+use adem_package::PackageError;
 use adem_pipeline::PipelineError;
 use adem_train::TrainError;
 
@@ -17,6 +18,11 @@ pub enum CliError {
     Package {
         package: String,
         source: PipelineError,
+    },
+    #[error("cannot quantise {package}: {source}")]
+    Quantize {
+        package: String,
+        source: PackageError,
     },
     #[error("--device {device}: {reason}")]
     Device {
@@ -49,7 +55,15 @@ impl CliError {
         match self {
             Self::Usage(_) | Self::Eval(EvalError::Zero { .. }) => 2,
             Self::Train(TrainError::Settings { .. } | TrainError::Config { .. }) => 2,
-            Self::Stopped => 130,
+            Self::Stopped
+            | Self::Quantize {
+                source: PackageError::Stopped,
+                ..
+            } => 130,
+            Self::Quantize {
+                source: PackageError::Pattern { .. } | PackageError::NothingToQuantise,
+                ..
+            } => 2,
             _ => 1,
         }
     }

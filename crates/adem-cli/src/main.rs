@@ -13,6 +13,7 @@ mod eval;
 mod memory;
 mod output;
 mod package;
+mod quantize;
 mod stop;
 mod train;
 
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         Command::Ask(args) => describe::ask(args),
         Command::Draw(args) => draw::run(args),
         Command::Train(args) => train::run(args),
+        Command::Quantize(args) => quantize::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Bench(args) => bench::run(args),
     };

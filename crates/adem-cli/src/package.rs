@@ -50,7 +50,8 @@ pub fn locate(args: &ModelArgs) -> Result<String, CliError> {
     }
 }
 
-fn source(place: &str) -> Result<Box<dyn WeightSource>, adem_package::SourceError> {
+/// Where the files of the package at `place`, a folder or an address, come from.
+pub fn source(place: &str) -> Result<Box<dyn WeightSource>, adem_package::SourceError> {
     if place.contains("://") {
         return Ok(Box::new(Http::new(place)?));
     }

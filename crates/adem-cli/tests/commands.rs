@@ -245,6 +245,9 @@ fn command_lines_that_make_no_sense_end_with_two() {
         &["ask", "picture.png"],
         &["eval", "scenes", "--count", "0"],
         &["bench", "--runs", "1"],
+        &["quantize", "package", "--scheme", "q4"],
+        &["quantize", "package", "-o", "out"],
+        &["quantize", "package", "-o", "out", "--scheme", "q5"],
         &[],
     ] {
         let ran = place.run(args);
@@ -273,6 +276,54 @@ fn a_device_that_is_not_there_is_refused_in_words() {
     if ran.status != 0 {
         assert_says(&ran.err, &["--device wgpu", "use --device cpu"]);
     }
+}
+
+#[test]
+fn a_quantised_package_is_reported_and_captions() {
+    let place = Place::new();
+    for scheme in ["q4", "q8"] {
+        let ran = place.run(&[
+            "quantize", "package", "-o", scheme, "--scheme", scheme, "--json",
+        ]);
+        assert_eq!((ran.status, ran.err.as_str()), (0, ""));
+        let report = &ran.objects()[0];
+        assert_eq!(report["scheme"], scheme);
+        let (before, after) = (&report["bytes_before"], &report["bytes_after"]);
+        assert!(after.as_u64().unwrap() < before.as_u64().unwrap());
+        let head = report["tensors"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|tensor| tensor["name"] == "output.weight")
+            .unwrap();
+        assert_eq!(head["kind"], scheme);
+        assert!(head["relative_error"].as_f64().unwrap() > 0.0);
+        let caption = place.run(&["caption", "picture.png", "--package", scheme]);
+        assert_eq!((caption.status, caption.err.as_str()), (0, ""));
+
+        let again = place.run(&["quantize", scheme, "-o", "twice", "--scheme", "q4"]);
+        assert_eq!((again.status, again.out.as_str()), (1, ""));
+        assert_says(&again.err, &[scheme, "the package is quantised"]);
+    }
+    let keep = ["--keep-float", "layers.*", "--keep-float", "backbone.*"];
+    let mut args = vec![
+        "quantize", "package", "-o", "kept", "--scheme", "q4", "--scale", "rtn",
+    ];
+    args.extend(keep);
+    let ran = place.run(&args);
+    assert_eq!((ran.status, ran.err.as_str()), (0, ""));
+    assert_says(
+        &ran.out,
+        &[
+            "output.weight",
+            "layers.0.attention.wq.weight",
+            "wrote the package kept",
+        ],
+    );
+    args.extend(["--keep-float", "layer.*"]);
+    let ran = place.run(&args);
+    assert_eq!((ran.status, ran.out.as_str()), (2, ""));
+    assert_says(&ran.err, &["`layer.*`"]);
 }
 
 #[test]

@@ -44,21 +44,23 @@ const TEXTS: [&str; 6] = [
     "the red circle is left of the blue square and above the green triangle",
 ];
 
-fn trained(byte_fallback: bool) -> Both {
+fn trained(byte_fallback: bool, lowercase: bool) -> Both {
     let settings = BpeTraining {
         vocab_size: 420,
         byte_fallback,
+        lowercase,
         ..BpeTraining::default()
     };
     Both::new(&train_bpe(TEXTS, &settings).unwrap())
 }
 
-static WITH_BYTES: LazyLock<Both> = LazyLock::new(|| trained(true));
-static WITHOUT_BYTES: LazyLock<Both> = LazyLock::new(|| trained(false));
+static WITH_BYTES: LazyLock<Both> = LazyLock::new(|| trained(true, false));
+static WITHOUT_BYTES: LazyLock<Both> = LazyLock::new(|| trained(false, false));
+static LOWERCASE: LazyLock<Both> = LazyLock::new(|| trained(false, true));
 
 #[test]
 fn our_trained_files_are_read_alike() {
-    for both in [&*WITH_BYTES, &*WITHOUT_BYTES] {
+    for both in [&*WITH_BYTES, &*WITHOUT_BYTES, &*LOWERCASE] {
         for text in TEXTS {
             both.assert_equal(text);
         }
@@ -87,6 +89,7 @@ proptest! {
         GOLDEN.assert_equal(&text);
         WITH_BYTES.assert_equal(&text);
         WITHOUT_BYTES.assert_equal(&text);
+        LOWERCASE.assert_equal(&text);
     }
 
     /// With bytes to fall back on, decoding gives the text back; a visible space reads as a space.

@@ -29,6 +29,18 @@ fn with_bytes() -> Tokenizer {
     Tokenizer::from_bytes(&json_of(&settings)).unwrap()
 }
 
+#[test]
+fn a_vocabulary_can_be_blind_to_capitals() {
+    let settings = BpeTraining {
+        lowercase: true,
+        ..BpeTraining::default()
+    };
+    let blind = Tokenizer::from_bytes(&json_of(&settings)).unwrap();
+    let (small, large) = ("what colour is the Circle?", "WHAT Colour is the circle?");
+    assert_eq!(blind.encode(small), blind.encode(large));
+    assert_ne!(tokenizer().encode(small), tokenizer().encode(large));
+}
+
 /// The trained file with one change.
 fn altered(change: impl FnOnce(&mut Value)) -> Result<Tokenizer, TokenizerError> {
     let mut file: Value = serde_json::from_slice(&json_of(&BpeTraining::default())).unwrap();

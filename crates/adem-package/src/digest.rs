@@ -16,12 +16,43 @@ impl Digest {
         Self(sha2::Sha256::digest(bytes).into())
     }
 
+    /// The digest of what `file` holds from its present place on.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn of_file(mut file: std::fs::File) -> std::io::Result<Self> {
+        let mut hasher = Hasher::default();
+        let mut part = vec![0; 1 << 20];
+        loop {
+            match std::io::Read::read(&mut file, &mut part)? {
+                0 => return Ok(hasher.finish()),
+                read => hasher.update(&part[..read]),
+            }
+        }
+    }
+
     /// The first eight digits: enough to tell two versions of a file apart in its name.
     #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn short(&self) -> String {
         let mut text = self.to_string();
         text.truncate(8);
         text
+    }
+}
+
+/// A digest of bytes that come in parts.
+#[cfg(not(target_arch = "wasm32"))]
+#[derive(Default)]
+pub(crate) struct Hasher(sha2::Sha256);
+
+#[cfg(not(target_arch = "wasm32"))]
+impl Hasher {
+    /// Adds more bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest of all bytes added.
+    pub fn finish(self) -> Digest {
+        Digest(self.0.finalize().into())
     }
 }
 

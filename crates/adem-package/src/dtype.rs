@@ -1,4 +1,4 @@
-//! The float types a package may hold.
+//! The element types a package may hold.
 
 use half::{bf16, f16};
 
@@ -78,8 +78,42 @@ impl Dtype {
     }
 }
 
+/// Element type of any tensor of a shard: a float, or the words of quantised blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Element {
+    Float(Dtype),
+    /// An unsigned 32-bit word, little-endian.
+    Word,
+}
+
+impl Element {
+    /// Bytes of one element.
+    pub fn size(self) -> usize {
+        match self {
+            Self::Float(dtype) => dtype.size(),
+            Self::Word => 4,
+        }
+    }
+
+    /// The name safetensors headers use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Float(dtype) => dtype.name(),
+            Self::Word => "U32",
+        }
+    }
+
+    /// The type of this safetensors name, where a package may hold it.
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "U32" => Some(Self::Word),
+            _ => Dtype::from_name(name).map(Self::Float),
+        }
+    }
+}
+
 /// `bytes` in consecutive words of `N`; a remainder is left out, as lengths are checked before.
-fn words<const N: usize>(bytes: &[u8]) -> impl Iterator<Item = [u8; N]> {
+pub(crate) fn words<const N: usize>(bytes: &[u8]) -> impl Iterator<Item = [u8; N]> {
     bytes.as_chunks::<N>().0.iter().copied()
 }
 

@@ -126,14 +126,6 @@ pub enum PackageError {
         /// The version as written.
         found: String,
     },
-    /// A quantised package.
-    #[error(
-        "field `quantisation` is {found}; this build reads float packages only, where it is null"
-    )]
-    Quantised {
-        /// The field as written, cut short.
-        found: String,
-    },
     /// A field of the manifest with a value it cannot have.
     #[error("manifest field `{field}`: {reason}")]
     Field {
@@ -194,8 +186,11 @@ pub enum PackageError {
         /// What is wrong with it.
         reason: String,
     },
-    /// A tensor of a type that is not one of the three floats.
-    #[error("tensor `{tensor}` in `{file}` has dtype {found}; a package holds F32, F16 or BF16")]
+    /// A tensor of a type that is not one of the three floats, nor U32 where the manifest names
+    /// it as blocks.
+    #[error(
+        "tensor `{tensor}` in `{file}` has dtype {found}; a package holds F32, F16 or BF16, and U32 for the weights its manifest names as quantised"
+    )]
     Dtype {
         /// The shard.
         file: String,
@@ -290,6 +285,52 @@ pub enum PackageError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A package to be quantised that is quantised.
+    #[error(
+        "the package is quantised, to {scheme}; quantise the float package it was made from instead"
+    )]
+    Quantised {
+        /// Scheme of its first quantised weight.
+        scheme: &'static str,
+    },
+    /// A pattern that keeps nothing float, misspelt perhaps.
+    #[error(
+        "pattern `{pattern}` matches no weight that would be quantised; names are like `layers.0.attention.wq.weight`, `*` stands for any characters and `?` for one"
+    )]
+    Pattern {
+        /// The pattern.
+        pattern: String,
+    },
+    /// A package of which nothing would be quantised.
+    #[error("no tensor of the package would be quantised; leave out some of the patterns")]
+    NothingToQuantise,
+    /// Importances that do not belong to a weight.
+    #[error("importance of tensor `{tensor}`: {reason}")]
+    Importance {
+        /// The tensor.
+        tensor: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A weight too large for the type of its scale.
+    #[error(
+        "tensor `{tensor}` in `{file}` holds {value} at element {index}, beyond the {largest} that scales of this type reach; keep it float, or store scales in single precision"
+    )]
+    Unscalable {
+        /// The shard.
+        file: String,
+        /// The tensor.
+        tensor: String,
+        /// Row-major index of the first such element.
+        index: usize,
+        /// The value.
+        value: f32,
+        /// Largest magnitude possible.
+        largest: f32,
+    },
+    /// The caller asked to stop.
+    #[error("stopped; nothing was changed")]
+    Stopped,
     /// The operating system refused to write; what was there before is untouched.
     #[error("cannot write `{path}`: {source}; nothing was changed")]
     Write {

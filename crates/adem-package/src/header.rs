@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 
-use crate::dtype::Dtype;
+use crate::dtype::Element;
 use crate::error::PackageError;
 use crate::limits;
 use crate::name::tensor_name_fault;
@@ -24,22 +24,21 @@ const METADATA: &str = "__metadata__";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub name: String,
-    pub dtype: Dtype,
+    pub element: Element,
     pub shape: Vec<usize>,
     /// Bytes from the start of the file.
     pub span: Range<usize>,
 }
 
-/// Parses the header of the shard `bytes` and checks that its tensors are floats, fill the file
-/// to its last byte without a gap or an overlap, and have different names.
-pub(crate) fn parse(file: &str, bytes: &[u8]) -> Result<Vec<Entry>, PackageError> {
+/// Length of the header's JSON in a shard of `bytes` bytes that begins with `first`.
+pub(crate) fn length(file: &str, first: &[u8], bytes: usize) -> Result<usize, PackageError> {
     let refuse = |reason: String| PackageError::Header {
         file: file.to_owned(),
         reason,
     };
-    let (length, rest) = bytes
-        .split_first_chunk::<LENGTH_BYTES>()
-        .ok_or_else(|| refuse(format!("{} bytes are too few for a header", bytes.len())))?;
+    let length = first
+        .first_chunk::<LENGTH_BYTES>()
+        .ok_or_else(|| refuse(format!("{bytes} bytes are too few for a header")))?;
     let length = u64::from_le_bytes(*length);
     if length > limits::HEADER_BYTES {
         return Err(refuse(format!(
@@ -48,18 +47,29 @@ pub(crate) fn parse(file: &str, bytes: &[u8]) -> Result<Vec<Entry>, PackageError
         )));
     }
     let length = length as usize;
-    let (json, data) = rest.split_at_checked(length).ok_or_else(|| {
-        refuse(format!(
-            "its header says it has {length} bytes, the file holds {} after its length",
-            rest.len()
-        ))
-    })?;
+    let rest = bytes - LENGTH_BYTES;
+    if length > rest {
+        return Err(refuse(format!(
+            "its header says it has {length} bytes, the file holds {rest} after its length"
+        )));
+    }
+    Ok(length)
+}
+
+/// Parses the header's `json` of a shard of `bytes` bytes, as long as [`length`] said, and checks
+/// that its tensors are of a type a package may hold, fill the file to its last byte without a
+/// gap or an overlap, and have different names.
+pub(crate) fn parse(file: &str, json: &[u8], bytes: usize) -> Result<Vec<Entry>, PackageError> {
+    let refuse = |reason: String| PackageError::Header {
+        file: file.to_owned(),
+        reason,
+    };
     let header: RawHeader = serde_json::from_slice(json).map_err(|e| refuse(e.to_string()))?;
-    let start = LENGTH_BYTES + length;
+    let start = LENGTH_BYTES + json.len();
     let mut entries = header
         .0
         .into_iter()
-        .map(|raw| raw.check(file, start, data.len()))
+        .map(|raw| raw.check(file, start, bytes - start))
         .collect::<Result<Vec<_>, _>>()?;
     reject_duplicates(file, &entries)?;
     entries.sort_by_key(|entry| (entry.span.start, entry.span.end));
@@ -73,10 +83,10 @@ pub(crate) fn parse(file: &str, bytes: &[u8]) -> Result<Vec<Entry>, PackageError
         }
         end = entry.span.end;
     }
-    if end != bytes.len() {
+    if end != bytes {
         return Err(refuse(format!(
             "{} bytes at its end belong to no tensor",
-            bytes.len() - end
+            bytes - end
         )));
     }
     Ok(entries)
@@ -131,7 +141,7 @@ impl RawEntry {
         if let Some(reason) = tensor_name_fault(&name) {
             return Err(fault(reason.to_owned()));
         }
-        let Some(dtype) = Dtype::from_name(&info.dtype) else {
+        let Some(element) = Element::from_name(&info.dtype) else {
             return Err(PackageError::Dtype {
                 file: file.to_owned(),
                 tensor: name,
@@ -148,7 +158,7 @@ impl RawEntry {
         let shape = &info.shape;
         let wanted = shape
             .iter()
-            .try_fold(dtype.size() as u64, |product, &dim| {
+            .try_fold(element.size() as u64, |product, &dim| {
                 product.checked_mul(dim)
             })
             .ok_or_else(|| {
@@ -165,7 +175,7 @@ impl RawEntry {
         if end - begin != wanted {
             return Err(fault(format!(
                 "shape {shape:?} of {} takes {wanted} bytes, its offsets span {}",
-                dtype.name(),
+                element.name(),
                 end - begin
             )));
         }
@@ -178,7 +188,7 @@ impl RawEntry {
         let span = start + begin as usize..start + end as usize;
         Ok(Entry {
             name,
-            dtype,
+            element,
             shape,
             span,
         })

@@ -5,7 +5,8 @@
 //! - `adem.json`, the [`Manifest`]: format version, model configuration, image normalisation,
 //!   prompts, tasks, provenance, and length and SHA-256 of every other file;
 //! - `tokenizer.json`;
-//! - `weights-00001-of-0000N.safetensors`, shards of at most 64 MiB holding float tensors.
+//! - `weights-00001-of-0000N.safetensors`, shards of at most 64 MiB holding float tensors and
+//!   [quantised](quant) ones.
 //!
 //! Everything in a package is untrusted. Reading goes through a [`WeightSource`] by byte ranges;
 //! every length is checked against a limit before memory is reserved for it, every file against
@@ -34,6 +35,7 @@ mod http;
 mod manifest;
 mod name;
 mod package;
+pub mod quant;
 mod source;
 mod validate;
 mod weights;
@@ -52,7 +54,7 @@ pub use manifest::{
 };
 pub use package::{Package, Progress, verify};
 pub use source::{Memory, Reading, WeightSource};
-pub use weights::{TensorView, Weights};
+pub use weights::{Storage, TensorView, Weights};
 #[cfg(not(target_arch = "wasm32"))]
 pub use write::{Draft, NewTensor, WriteOptions, write};
 

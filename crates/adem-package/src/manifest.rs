@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::digest::Digest;
 use crate::error::PackageError;
 use crate::limits;
+use crate::quant::Quantisation;
 
 /// The manifest's file name.
 pub const MANIFEST_FILE: &str = "adem.json";
@@ -35,15 +36,15 @@ pub struct Manifest {
     pub tasks: Vec<Task>,
     /// Tokens after which an answer ends whether or not the model ended it; 1 to 4096.
     pub max_new_tokens: u32,
-    /// Reserved for quantised weights; null, anything else is refused.
-    pub quantisation: Option<Value>,
+    /// Which weights are quantised; null in a float package.
+    pub quantisation: Option<Quantisation>,
     /// Where the weights come from.
     pub provenance: Provenance,
     /// The tokenizer file and its special tokens.
     pub tokenizer: TokenizerEntry,
     /// The weight files, in order of their names.
     pub shards: Vec<ShardEntry>,
-    /// Number of tensors in all shards together.
+    /// Number of tensors in all shards together, as stored: a quantised weight is two.
     pub tensors: u64,
 }
 
@@ -147,9 +148,8 @@ impl Manifest {
     ///
     /// # Errors
     /// [`PackageError::TooLarge`], [`NotAManifest`](PackageError::NotAManifest),
-    /// [`Version`](PackageError::Version), [`Quantised`](PackageError::Quantised),
-    /// [`Duplicate`](PackageError::Duplicate), or [`Field`](PackageError::Field) with the path
-    /// of the field.
+    /// [`Version`](PackageError::Version), [`Duplicate`](PackageError::Duplicate), or
+    /// [`Field`](PackageError::Field) with the path of the field.
     pub fn parse(bytes: &[u8]) -> Result<Self, PackageError> {
         crate::package::within(MANIFEST_FILE, bytes.len() as u64, limits::MANIFEST_BYTES)?;
         let not_a_manifest = |reason: String| PackageError::NotAManifest {

@@ -1,12 +1,14 @@
 //! Opening, loading and verifying a package.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::digest::Digest;
+use crate::dtype::{Dtype, Element};
 use crate::error::PackageError;
 use crate::header::{self, Entry};
 use crate::limits;
 use crate::manifest::{MANIFEST_FILE, Manifest, ShardEntry};
+use crate::quant::{Part, QuantTensor};
 use crate::source::WeightSource;
 use crate::weights::Weights;
 
@@ -18,6 +20,9 @@ pub struct Package<S> {
     manifest: Manifest,
     tokenizer: Vec<u8>,
 }
+
+/// Quantised weights by the names of their stored tensors.
+pub(crate) type Quantised<'a> = HashMap<String, (&'a QuantTensor, Part)>;
 
 /// How far the weights are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +61,12 @@ impl<S: WeightSource> Package<S> {
         &self.manifest
     }
 
+    /// Where the package's files come from.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn source(&self) -> &S {
+        &self.source
+    }
+
     /// The tokenizer file's bytes; their digest is the manifest's.
     pub fn tokenizer(&self) -> &[u8] {
         &self.tokenizer
@@ -72,9 +83,33 @@ impl<S: WeightSource> Package<S> {
         progress: impl FnMut(Progress),
     ) -> Result<Weights, PackageError> {
         let mut weights = Weights::default();
-        self.each_shard(progress, |bytes, entries| weights.push(bytes, entries))
-            .await?;
+        let quantised = self.quantised();
+        self.each_shard(progress, |bytes, entries| {
+            weights.push(bytes, entries, &quantised);
+        })
+        .await?;
         Ok(weights)
+    }
+
+    /// Reads and checks the shard `index` alone, so that its tensors can be used and let go
+    /// before the next one is read; `None` where there is none. A quantised weight is in one
+    /// shard whole. `part_read` is called with the bytes of every part read.
+    ///
+    /// # Errors
+    /// Those of [`Package::load_weights`].
+    pub async fn load_shard(
+        &self,
+        index: usize,
+        part_read: impl FnMut(u64),
+    ) -> Result<Option<Weights>, PackageError> {
+        let Some(shard) = self.manifest.shards.get(index) else {
+            return Ok(None);
+        };
+        let quantised = self.quantised();
+        let (bytes, entries) = self.shard(shard, &quantised, part_read).await?;
+        let mut weights = Weights::default();
+        weights.push(bytes, entries, &quantised);
+        Ok(Some(weights))
     }
 
     /// Checks everything [`Package::load_weights`] does, holding one shard at a time.
@@ -96,24 +131,45 @@ impl<S: WeightSource> Package<S> {
             shards: 0,
             total_shards: self.manifest.shards.len(),
         };
+        let quantised = self.quantised();
         for shard in &self.manifest.shards {
-            let bytes = whole(
-                &self.source,
-                &shard.file,
-                shard.bytes,
-                &shard.sha256,
-                |part| {
-                    now.bytes += part;
-                    progress(now);
-                },
-            )
-            .await?;
-            let entries = check_shard(shard, &bytes)?;
+            let read = self.shard(shard, &quantised, |part| {
+                now.bytes += part;
+                progress(now);
+            });
+            let (bytes, entries) = read.await?;
             checked(bytes, entries);
             now.shards += 1;
             progress(now);
         }
         Ok(())
+    }
+
+    /// The bytes and entries of one shard, checked.
+    async fn shard(
+        &self,
+        shard: &ShardEntry,
+        quantised: &Quantised<'_>,
+        part_read: impl FnMut(u64),
+    ) -> Result<(Vec<u8>, Vec<Entry>), PackageError> {
+        let ShardEntry {
+            file,
+            bytes,
+            sha256,
+            ..
+        } = shard;
+        let bytes = whole(&self.source, file, *bytes, sha256, part_read).await?;
+        let length = header::length(file, &bytes, bytes.len())?;
+        let json = &bytes[header::LENGTH_BYTES..][..length];
+        let entries = header::parse(file, json, bytes.len())?;
+        check_names(shard, &entries)?;
+        check_values(shard, &bytes, &entries, quantised)?;
+        Ok((bytes, entries))
+    }
+
+    fn quantised(&self) -> Quantised<'_> {
+        let quantisation = self.manifest.quantisation.as_ref();
+        quantisation.map_or_else(HashMap::new, |it| it.by_stored_name())
     }
 }
 
@@ -178,10 +234,9 @@ async fn whole<S: WeightSource>(
     Ok(bytes)
 }
 
-/// Checks the tensors of a shard against its header, the manifest and each other.
-fn check_shard(shard: &ShardEntry, bytes: &[u8]) -> Result<Vec<Entry>, PackageError> {
+/// Checks that a shard holds the tensors the manifest lists, no more and no fewer.
+pub(crate) fn check_names(shard: &ShardEntry, entries: &[Entry]) -> Result<(), PackageError> {
     let file = &shard.file;
-    let entries = header::parse(file, bytes)?;
     let listed: BTreeSet<_> = shard.tensors.iter().map(String::as_str).collect();
     let held: BTreeSet<_> = entries.iter().map(|entry| entry.name.as_str()).collect();
     if let Some(tensor) = listed.difference(&held).next() {
@@ -196,20 +251,50 @@ fn check_shard(shard: &ShardEntry, bytes: &[u8]) -> Result<Vec<Entry>, PackageEr
             tensor: (*tensor).to_owned(),
         });
     }
-    for entry in &entries {
-        let values = &bytes[entry.span.clone()];
-        if let Some(index) = entry.dtype.first_non_finite(values) {
-            let size = entry.dtype.size();
-            let value = entry
-                .dtype
-                .decode(&values[index * size..(index + 1) * size])[0];
-            return Err(PackageError::NonFinite {
+    Ok(())
+}
+
+/// Checks that the shard's floats are finite and its blocks what the manifest says.
+fn check_values(
+    shard: &ShardEntry,
+    bytes: &[u8],
+    entries: &[Entry],
+    quantised: &Quantised<'_>,
+) -> Result<(), PackageError> {
+    let file = &shard.file;
+    for entry in entries {
+        if let Some((tensor, part)) = quantised.get(&entry.name) {
+            tensor.check_entry(file, *part, entry, bytes)?;
+            continue;
+        }
+        let Element::Float(dtype) = entry.element else {
+            return Err(PackageError::Dtype {
                 file: file.clone(),
                 tensor: entry.name.clone(),
-                index,
-                value,
+                found: entry.element.name().to_owned(),
             });
-        }
+        };
+        check_finite(file, &entry.name, dtype, &bytes[entry.span.clone()], 0)?;
     }
-    Ok(entries)
+    Ok(())
+}
+
+/// Refuses a NaN or an infinity among `bytes`, elements of `tensor` from number `first` on.
+pub(crate) fn check_finite(
+    file: &str,
+    tensor: &str,
+    dtype: Dtype,
+    bytes: &[u8],
+    first: usize,
+) -> Result<(), PackageError> {
+    let Some(index) = dtype.first_non_finite(bytes) else {
+        return Ok(());
+    };
+    let size = dtype.size();
+    Err(PackageError::NonFinite {
+        file: file.to_owned(),
+        tensor: tensor.to_owned(),
+        index: first + index,
+        value: dtype.decode(&bytes[index * size..(index + 1) * size])[0],
+    })
 }

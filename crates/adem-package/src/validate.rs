@@ -22,11 +22,6 @@ impl Manifest {
                 found: self.format.to_string(),
             });
         }
-        if let Some(found) = &self.quantisation {
-            return Err(PackageError::Quantised {
-                found: excerpt(found),
-            });
-        }
         let one_line = !self.name.trim().is_empty() && !self.name.contains(char::is_control);
         check(one_line && self.name.len() <= 200, "name", || {
             "must be one line of 1 to 200 bytes".into()
@@ -48,7 +43,11 @@ impl Manifest {
             "max_new_tokens",
             || format!("must be 1 to 4096, is {}", self.max_new_tokens),
         )?;
-        self.validate_files()
+        self.validate_files()?;
+        match &self.quantisation {
+            Some(quantisation) => quantisation.validate(&self.shards),
+            None => Ok(()),
+        }
     }
 
     fn validate_files(&self) -> Result<(), PackageError> {
@@ -159,7 +158,12 @@ impl ShardEntry {
     }
 }
 
-fn check(holds: bool, field: &str, reason: impl FnOnce() -> String) -> Result<(), PackageError> {
+/// Refuses the manifest's field `field` unless `holds`.
+pub(crate) fn check(
+    holds: bool,
+    field: &str,
+    reason: impl FnOnce() -> String,
+) -> Result<(), PackageError> {
     if holds {
         return Ok(());
     }

@@ -2,13 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::ops::Range;
 
-use crate::dtype::Dtype;
+use crate::dtype::{Dtype, Element};
 use crate::error::PackageError;
 use crate::header::Entry;
+use crate::package::Quantised;
+use crate::quant::{Part, QuantTensor, QuantView};
 
-/// Every tensor of a package, by name. Values are finite; they are kept as stored and become
-/// single precision when taken. A shard's memory is freed with the last of its tensors.
+/// Tensors of a package, by name: all of them, or those of one shard. Values are finite; they are
+/// kept as stored, in blocks where they are quantised, and become single precision when taken. A
+/// shard's memory is freed with the last of its tensors.
 #[derive(Default)]
 pub struct Weights {
     tensors: BTreeMap<String, Stored>,
@@ -18,7 +22,21 @@ pub struct Weights {
 
 struct Stored {
     shard: usize,
-    entry: Entry,
+    place: Place,
+}
+
+/// Where a tensor lies in its shard.
+enum Place {
+    Float {
+        dtype: Dtype,
+        shape: Vec<usize>,
+        span: Range<usize>,
+    },
+    Quantised {
+        tensor: QuantTensor,
+        words: Range<usize>,
+        scales: Range<usize>,
+    },
 }
 
 struct Shard {
@@ -32,50 +50,97 @@ struct Shard {
 pub struct TensorView<'a> {
     /// The tensor's name.
     pub name: &'a str,
-    /// Element type.
-    pub dtype: Dtype,
     /// Dimensions, outermost first; empty for a scalar.
     pub shape: &'a [usize],
-    /// Row-major little-endian values.
-    pub bytes: &'a [u8],
+    /// The values.
+    pub storage: Storage<'a>,
+}
+
+/// A tensor's values as stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Storage<'a> {
+    /// Each value by itself.
+    Float {
+        /// Element type.
+        dtype: Dtype,
+        /// Row-major little-endian values.
+        bytes: &'a [u8],
+    },
+    /// Blocks of codes with their scales.
+    Quantised(QuantView<'a>),
 }
 
 impl TensorView<'_> {
     /// The values in single precision, row-major.
     pub fn to_f32(&self) -> Vec<f32> {
-        self.dtype.decode(self.bytes)
+        match self.storage {
+            Storage::Float { dtype, bytes } => dtype.decode(bytes),
+            Storage::Quantised(view) => view.to_f32(),
+        }
+    }
+
+    /// Element type, or scheme of the blocks.
+    fn kind(&self) -> &'static str {
+        match self.storage {
+            Storage::Float { dtype, .. } => dtype.name(),
+            Storage::Quantised(view) => view.scheme().name(),
+        }
     }
 }
 
 impl fmt::Debug for TensorView<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {} {:?}", self.name, self.dtype.name(), self.shape)
+        write!(f, "{}: {} {:?}", self.name, self.kind(), self.shape)
     }
 }
 
 impl fmt::Debug for Weights {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let views = self
-            .tensors
-            .iter()
-            .map(|(name, stored)| self.view(name, stored));
-        f.debug_list().entries(views).finish()
+        f.debug_list().entries(self.unused()).finish()
     }
 }
 
 impl Weights {
     /// Adds a shard whose header and values have been checked. Names are the manifest's, so
     /// they occur once in the whole package.
-    pub(crate) fn push(&mut self, bytes: Vec<u8>, entries: Vec<Entry>) {
+    pub(crate) fn push(&mut self, bytes: Vec<u8>, entries: Vec<Entry>, quantised: &Quantised<'_>) {
+        let scales: BTreeMap<_, _> = entries
+            .iter()
+            .filter_map(|entry| match quantised.get(&entry.name) {
+                Some((tensor, Part::Scales)) => Some((&tensor.name, entry.span.clone())),
+                _ => None,
+            })
+            .collect();
         let shard = self.shards.len();
-        self.shards.push(Shard {
-            bytes,
-            left: entries.len(),
-        });
-        let stored = entries
-            .into_iter()
-            .map(|entry| (entry.name.clone(), Stored { shard, entry }));
-        self.tensors.extend(stored);
+        let mut left = 0;
+        for entry in &entries {
+            let (name, place) = match (quantised.get(&entry.name), entry.element) {
+                (Some((tensor, Part::Words)), _) => {
+                    // The manifest's check found both tensors in one shard.
+                    let Some(scales) = scales.get(&tensor.name) else {
+                        continue;
+                    };
+                    let place = Place::Quantised {
+                        tensor: (*tensor).clone(),
+                        words: entry.span.clone(),
+                        scales: scales.clone(),
+                    };
+                    (&tensor.name, place)
+                }
+                (None, Element::Float(dtype)) => {
+                    let place = Place::Float {
+                        dtype,
+                        shape: entry.shape.clone(),
+                        span: entry.span.clone(),
+                    };
+                    (&entry.name, place)
+                }
+                _ => continue,
+            };
+            self.tensors.insert(name.clone(), Stored { shard, place });
+            left += 1;
+        }
+        self.shards.push(Shard { bytes, left });
     }
 
     /// Whether `name` is there and was not taken.
@@ -88,10 +153,27 @@ impl Weights {
     /// # Errors
     /// [`PackageError::MissingTensor`], or [`PackageError::Taken`].
     pub fn get(&self, name: &str) -> Result<TensorView<'_>, PackageError> {
-        match self.tensors.get_key_value(name) {
-            Some((name, stored)) => Ok(self.view(name, stored)),
-            None => Err(self.absent(name)),
+        self.tensors
+            .get_key_value(name)
+            .and_then(|(name, stored)| self.view(name, stored))
+            .ok_or_else(|| self.absent(name))
+    }
+
+    /// Removes the tensor `name`, whose values have gone elsewhere as they are stored.
+    ///
+    /// # Errors
+    /// [`PackageError::MissingTensor`], or [`PackageError::Taken`].
+    pub fn release(&mut self, name: &str) -> Result<(), PackageError> {
+        let Some((name, stored)) = self.tensors.remove_entry(name) else {
+            return Err(self.absent(name));
+        };
+        let shard = &mut self.shards[stored.shard];
+        shard.left -= 1;
+        if shard.left == 0 {
+            shard.bytes = Vec::new();
         }
+        self.taken.insert(name);
+        Ok(())
     }
 
     /// Removes the tensor `name`, which must have the dimensions `shape`, and returns its values
@@ -110,14 +192,7 @@ impl Weights {
             });
         }
         let values = view.to_f32();
-        if let Some(stored) = self.tensors.remove(name) {
-            let shard = &mut self.shards[stored.shard];
-            shard.left -= 1;
-            if shard.left == 0 {
-                shard.bytes = Vec::new();
-            }
-            self.taken.insert(name.to_owned());
-        }
+        self.release(name)?;
         Ok(values)
     }
 
@@ -126,7 +201,7 @@ impl Weights {
     pub fn unused(&self) -> impl Iterator<Item = TensorView<'_>> {
         self.tensors
             .iter()
-            .map(|(name, stored)| self.view(name, stored))
+            .filter_map(|(name, stored)| self.view(name, stored))
     }
 
     /// Number of tensors not taken.
@@ -139,16 +214,28 @@ impl Weights {
         self.tensors.is_empty()
     }
 
-    fn view<'a>(&'a self, name: &'a str, stored: &'a Stored) -> TensorView<'a> {
-        let Entry {
-            dtype, shape, span, ..
-        } = &stored.entry;
-        TensorView {
+    /// The tensor at `stored`; its bytes are there as long as it is.
+    fn view<'a>(&'a self, name: &'a str, stored: &'a Stored) -> Option<TensorView<'a>> {
+        let bytes = &self.shards[stored.shard].bytes;
+        let (shape, storage) = match &stored.place {
+            Place::Float { dtype, shape, span } => {
+                let (dtype, bytes) = (*dtype, bytes.get(span.clone())?);
+                (shape, Storage::Float { dtype, bytes })
+            }
+            Place::Quantised {
+                tensor,
+                words,
+                scales,
+            } => {
+                let view = tensor.view(bytes, words, scales)?;
+                (&tensor.shape, Storage::Quantised(view))
+            }
+        };
+        Some(TensorView {
             name,
-            dtype: *dtype,
             shape,
-            bytes: &self.shards[stored.shard].bytes[span.clone()],
-        }
+            storage,
+        })
     }
 
     fn absent(&self, name: &str) -> PackageError {

@@ -1,4 +1,4 @@
-//! AdamW with the method's settings, its state kept by parameter name.
+//! AdamW with the method's settings, and Muon, their state kept by parameter name.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -11,7 +11,19 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
+use crate::muon;
 use crate::named::Path;
+
+/// How the matrices inside blocks and projectors step; everything else steps by AdamW.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Rule {
+    /// As everything else: the paper's way.
+    #[default]
+    AdamW,
+    /// Orthogonal steps: several times fewer samples where a model is trained from nothing.
+    Muon,
+}
 
 /// AdamW's numbers (paper, section 4; the authors' settings by default).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -56,6 +68,8 @@ pub struct Moments {
 pub struct NamedAdamW {
     decayed: AdamW,
     plain: AdamW,
+    rule: Rule,
+    weight_decay: f64,
     states: BTreeMap<String, Box<dyn Any>>,
     saved: BTreeMap<String, Moments>,
 }
@@ -73,9 +87,17 @@ impl NamedAdamW {
                 .with_weight_decay(settings.weight_decay)
                 .build(),
             plain: config.with_weight_decay(0.0).build(),
+            rule: Rule::AdamW,
+            weight_decay: f64::from(settings.weight_decay),
             states: BTreeMap::new(),
             saved: BTreeMap::new(),
         }
+    }
+
+    /// Steps hidden matrices by another rule.
+    pub fn with_rule(mut self, rule: Rule) -> Self {
+        self.rule = rule;
+        self
     }
 
     /// Goes on from saved moments.
@@ -130,6 +152,19 @@ impl NamedAdamW {
                 .remove(name)
                 .map(|m| restore(m, &gradient.device())),
         };
+        if self.rule == Rule::Muon && muon::takes(name, D) {
+            let (velocity, time) = match state {
+                Some(s) => (Some(s.momentum.moment_1), s.momentum.time + 1),
+                None => (None, 1),
+            };
+            let (step, velocity) = muon::step(name, lr, gradient, velocity);
+            // There is no second moment: one value keeps its place.
+            let second = Tensor::zeros([1; D], &velocity.device());
+            let state = AdamWState::new(AdaptiveMomentumState::new(time, velocity, second));
+            self.states.insert(name.to_owned(), Box::new(state));
+            let value = value.inner() * (1.0 - lr * self.weight_decay) - step;
+            return value.autodiff().require_grad();
+        }
         let rule = match D > 1 {
             true => &self.decayed,
             false => &self.plain,

@@ -15,7 +15,7 @@ use crate::devices::Replicas;
 use crate::error::TrainError;
 use crate::gradients;
 use crate::named::{freeze, named_tensors};
-use crate::optimiser::{AdamWSettings, NamedAdamW};
+use crate::optimiser::{AdamWSettings, NamedAdamW, Rule};
 use crate::progress::{Log, Meter, Report};
 use crate::schedule::Rate;
 use crate::stage::{Batches, Stage, Start};
@@ -41,6 +41,8 @@ pub struct StagePlan {
     pub rate: Rate,
     /// The optimiser's numbers.
     pub adamw: AdamWSettings,
+    /// How hidden matrices step.
+    pub rule: Rule,
     /// Batches whose gradients make one step; their mean is taken.
     pub accumulate: u64,
     /// Longest the gradients of a step may be together, as a Euclidean norm; none for no limit.
@@ -97,7 +99,9 @@ pub fn run_stage<S: Stage>(
             skipped: c.skipped,
             place: c.place,
             validation: c.validation,
-            optimiser: NamedAdamW::new(&plan.adamw).with_moments(c.moments),
+            optimiser: NamedAdamW::new(&plan.adamw)
+                .with_rule(plan.rule)
+                .with_moments(c.moments),
             replicas: replicas(&*stage, plan, build(Some(c.weights))?)?,
             stage,
             plan,
@@ -108,7 +112,7 @@ pub fn run_stage<S: Stage>(
             skipped: 0,
             place: None,
             validation: None,
-            optimiser: NamedAdamW::new(&plan.adamw),
+            optimiser: NamedAdamW::new(&plan.adamw).with_rule(plan.rule),
             replicas: replicas(&*stage, plan, build(None)?)?,
             stage,
             plan,

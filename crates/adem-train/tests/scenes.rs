@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicBool;
 use adem_model::ModelConfig;
 use adem_model::config::{AdemConfig, ClipConfig, LlamaConfig, RopeStyle};
 use adem_train::scenes::{ScenesConfig, StageConfig, Stopped, train};
-use adem_train::{Log, TrainError};
+use adem_train::{Log, Rule, TrainError};
 use burn::tensor::Device;
 use safetensors::SafeTensors;
 
@@ -21,6 +21,7 @@ fn toy() -> ScenesConfig {
         batch,
         lr: 1e-3,
         warmup: 1,
+        rule: Rule::Muon,
     };
     ScenesConfig {
         seed: 7,
@@ -160,6 +161,7 @@ fn a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint() {
         batch: 2,
         lr: 1e30,
         warmup: 1,
+        rule: Rule::AdamW,
     };
     run(&wild, folder.path(), true).unwrap();
     let path = folder.path().join("see.safetensors");

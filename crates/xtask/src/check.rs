@@ -41,6 +41,22 @@ pub(crate) fn test() -> Result<(), Failure> {
     crate::sizes::print()
 }
 
+/// Builds the page and prints what it takes in a real browser.
+pub(crate) fn bench_page() -> Result<(), Failure> {
+    tools::for_browser()?;
+    web::build(Profile::Release)?;
+    step("measuring the page");
+    let figures = [
+        "--test",
+        "browser",
+        "--",
+        "--ignored",
+        "--nocapture",
+        "figures",
+    ];
+    run(linting(&mut tests()).env("ADEM_BROWSER", "1").args(figures))
+}
+
 /// Format and lints.
 pub(crate) fn lint() -> Result<(), Failure> {
     tools::for_web()?;

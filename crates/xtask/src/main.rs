@@ -1,4 +1,4 @@
-//! Everything a developer runs: `cargo xtask demo`, `test`, `lint`, `web`.
+//! Everything a developer runs: `cargo xtask demo`, `test`, `lint`, `web`, `bench`.
 
 mod check;
 mod demo;
@@ -17,6 +17,7 @@ cargo xtask COMMAND
   web [--release]               build the page into dist/; with --release small and fast, and print sizes
   test                          everything the continuous integration checks
   lint                          format and lints alone
+  bench page                    times of the page's engines in headless Chromium
 Each sets up what it needs. Tools come from the crate registry, Chromium and
 software Vulkan (for test) from apt.";
 
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         ["web", "--release"] => web::build(web::Profile::Release).and_then(|()| sizes::print()),
         ["test"] => check::test(),
         ["lint"] => check::lint(),
+        ["bench", "page"] => check::bench_page(),
         [] | ["help" | "--help" | "-h"] => {
             println!("{HELP}");
             Ok(())

@@ -1,34 +1,54 @@
 //! A scene as words alone, for learning to read without a picture.
 
-use super::Scene;
 use super::words::{CELLS, Texture};
+use super::{Object, Scene};
 
 impl Scene {
     /// Everything that captions and answers can be about, object by object from left to right:
-    /// `"large striped red circle top left, small blue star centre, grey background"`.
+    /// `"21 top left large striped red circle, 55 centre small blue star, grey background"`. The
+    /// digits are the centre in tenths of the side, from the left and from the top. A thing's
+    /// attributes stand before its name, so that a causal reader knows them all at the name.
     pub fn facts(&self) -> String {
-        let third = |c: f32| ((c * 3.0) as usize).min(2);
         let mut objects: Vec<_> = self.objects.iter().collect();
         objects.sort_by(|a, b| a.x.total_cmp(&b.x));
         let mut facts = String::new();
         for object in objects {
-            facts.push_str(object.size.name());
-            facts.push(' ');
-            if object.texture != Texture::Plain {
-                facts.push_str(object.texture.name());
-                facts.push(' ');
-            }
-            facts.push_str(object.color.name());
-            facts.push(' ');
-            facts.push_str(object.shape.name());
-            facts.push(' ');
-            facts.push_str(CELLS[third(object.y) * 3 + third(object.x)]);
-            facts.push_str(", ");
+            facts += &attributes(object).join(" ");
+            facts += ", ";
         }
-        facts.push_str(self.background.tone.name());
-        facts.push_str(" background");
+        facts += self.background.tone.name();
+        facts += " background";
         facts
     }
+
+    /// The facts of one object, told from its attribute `from` (counted round and round) on:
+    /// `"red circle 21 top left large striped"`. Empty where there is no such object.
+    pub fn fact(&self, object: usize, from: usize) -> String {
+        let Some(object) = self.objects.get(object) else {
+            return String::new();
+        };
+        let mut told = attributes(object);
+        let start = from % told.len();
+        told.rotate_left(start);
+        told.join(" ")
+    }
+}
+
+/// Place in tenths, place in words, size, pattern if any, colour, shape.
+fn attributes(object: &Object) -> Vec<String> {
+    let part = |c: f32, parts: f32| ((c * parts) as usize).min(parts as usize - 1);
+    let cell = CELLS[part(object.y, 3.0) * 3 + part(object.x, 3.0)];
+    let mut all = vec![
+        format!("{}{}", part(object.x, 10.0), part(object.y, 10.0)),
+        cell.to_owned(),
+        object.size.name().to_owned(),
+    ];
+    if object.texture != Texture::Plain {
+        all.push(object.texture.name().to_owned());
+    }
+    all.push(object.color.name().to_owned());
+    all.push(object.shape.name().to_owned());
+    all
 }
 
 #[cfg(test)]
@@ -46,9 +66,27 @@ mod tests {
             for object in &scene.objects {
                 assert!(facts.contains(object.color.name()) && facts.contains(object.shape.name()));
             }
-            for word in facts.split([' ', ',']).filter(|w| !w.is_empty()) {
+            let words_of = facts.split([' ', ',']).filter(|w| !w.is_empty());
+            for word in words_of.filter(|w| w.parse::<u8>().is_err()) {
                 assert!(words.iter().any(|w| w == word), "`{word}` of `{facts}`");
             }
         }
+    }
+
+    #[test]
+    fn a_fact_told_from_elsewhere_has_the_same_words() {
+        let scene = Scene::sample(3);
+        let sorted = |text: &str| {
+            let mut words: Vec<_> = text.split(' ').map(str::to_owned).collect();
+            words.sort();
+            words
+        };
+        let whole = scene.fact(0, 0);
+        assert!(scene.facts().contains(&whole));
+        for from in 1..9 {
+            assert_eq!(sorted(&scene.fact(0, from)), sorted(&whole));
+        }
+        assert_ne!(scene.fact(0, 1), whole);
+        assert_eq!(scene.fact(9, 0), "");
     }
 }

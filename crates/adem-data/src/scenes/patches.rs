@@ -15,6 +15,8 @@ pub struct PatchLabel {
     pub object: Option<usize>,
     /// Share of the patch covered by the object that covers most of it, in [0, 1].
     pub coverage: f32,
+    /// Which of the patch's 8 x 8 sample points that object covers, row-major from the lowest bit.
+    pub mask: u64,
 }
 
 impl Scene {
@@ -24,6 +26,7 @@ impl Scene {
             PatchLabel {
                 object: None,
                 coverage: 0.0,
+                mask: 0,
             };
             grid * grid
         ];
@@ -32,10 +35,12 @@ impl Scene {
             let patch = |c: f32| (c.clamp(0.0, 1.0) * grid as f32) as usize;
             for row in patch(object.y - reach)..(patch(object.y + reach) + 1).min(grid) {
                 for column in patch(object.x - reach)..(patch(object.x + reach) + 1).min(grid) {
-                    let coverage = object.coverage(row, column, grid);
+                    let mask = object.mask(row, column, grid);
+                    let coverage = mask.count_ones() as f32 / (SAMPLES * SAMPLES) as f32;
                     let label = &mut labels[row * grid + column];
                     if coverage > label.coverage {
                         label.coverage = coverage;
+                        label.mask = mask;
                         label.object = (coverage >= LEAST).then_some(index);
                     }
                 }
@@ -46,8 +51,8 @@ impl Scene {
 }
 
 impl Object {
-    /// Share of a patch of a `grid` x `grid` picture that the object covers, by sampling.
-    fn coverage(&self, row: usize, column: usize, grid: usize) -> f32 {
+    /// Sample points of a patch of a `grid` x `grid` picture that the object covers.
+    fn mask(&self, row: usize, column: usize, grid: usize) -> u64 {
         let at = |patch: usize, sample: usize| {
             (patch as f32 + (sample as f32 + 0.5) / SAMPLES as f32) / grid as f32
         };
@@ -55,9 +60,9 @@ impl Object {
         for i in 0..SAMPLES {
             for j in 0..SAMPLES {
                 let own = self.to_own_frame(at(column, j), at(row, i));
-                hits += usize::from(geometry::distance(self.shape, own) < 0.0);
+                hits |= u64::from(geometry::distance(self.shape, own) < 0.0) << (i * SAMPLES + j);
             }
         }
-        hits as f32 / (SAMPLES * SAMPLES) as f32
+        hits
     }
 }

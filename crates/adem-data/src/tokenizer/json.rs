@@ -92,12 +92,16 @@ impl Merge {
     }
 }
 
-/// The normaliser every SentencePiece-derived LLaMA file carries.
-fn llama_normalizer() -> Value {
-    json!({"type": "Sequence", "normalizers": [
-        {"type": "Prepend", "prepend": SPACE},
-        {"type": "Replace", "pattern": {"String": " "}, "content": SPACE},
-    ]})
+/// The normaliser every SentencePiece-derived LLaMA file carries, after small letters are made of
+/// capitals where `lowercase` asks for it.
+fn llama_normalizer(lowercase: bool) -> Value {
+    let small = lowercase.then(|| json!({"type": "Lowercase"}));
+    let spaces = [
+        json!({"type": "Prepend", "prepend": SPACE}),
+        json!({"type": "Replace", "pattern": {"String": " "}, "content": SPACE}),
+    ];
+    let all: Vec<Value> = small.into_iter().chain(spaces).collect();
+    json!({"type": "Sequence", "normalizers": all})
 }
 
 impl File {
@@ -134,12 +138,12 @@ impl File {
                 return refuse(field, format!("{affix:?}"), "null");
             }
         }
-        if file.normalizer != llama_normalizer() {
+        if file.normalizer != llama_normalizer(file.lowercase()) {
             let found = file.normalizer.to_string();
             return refuse(
                 "normalizer",
                 found,
-                "LLaMA's (prepend and replace spaces by U+2581)",
+                "LLaMA's (prepend and replace spaces by U+2581), or Lowercase before it",
             );
         }
         if !file.pre_tokenizer.is_null() {
@@ -152,12 +156,18 @@ impl File {
         Ok(file)
     }
 
+    /// Whether capitals are made small before anything else.
+    pub(super) fn lowercase(&self) -> bool {
+        self.normalizer["normalizers"][0]["type"] == "Lowercase"
+    }
+
     /// The file of a freshly trained vocabulary, `tokens[id]`, as the `tokenizers` library reads it.
+    #[cfg(not(target_arch = "wasm32"))]
     pub(super) fn trained(
         tokens: &[String],
         merges: Vec<(String, String)>,
         special: usize,
-        byte_fallback: bool,
+        settings: &super::BpeTraining,
     ) -> Self {
         let ids = || (0u32..).zip(tokens);
         let added_tokens = ids()
@@ -178,7 +188,7 @@ impl File {
             truncation: Value::Null,
             padding: Value::Null,
             added_tokens,
-            normalizer: llama_normalizer(),
+            normalizer: llama_normalizer(settings.lowercase),
             pre_tokenizer: Value::Null,
             post_processor: json!({
                 "type": "TemplateProcessing",
@@ -207,7 +217,7 @@ impl File {
                 continuing_subword_prefix: None,
                 end_of_word_suffix: None,
                 fuse_unk: true,
-                byte_fallback,
+                byte_fallback: settings.byte_fallback,
                 ignore_merges: false,
                 vocab: ids().map(|(id, t)| (t.clone(), id)).collect(),
                 merges: merges.into_iter().map(|(a, b)| Merge::Pair(a, b)).collect(),
@@ -216,6 +226,7 @@ impl File {
     }
 
     /// The same bytes for the same file, every time.
+    #[cfg(not(target_arch = "wasm32"))]
     pub(super) fn to_bytes(&self) -> Result<Vec<u8>, TokenizerError> {
         serde_json::to_vec(self).map_err(|e| TokenizerError::Parse {
             reason: e.to_string(),

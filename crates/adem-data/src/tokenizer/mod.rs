@@ -56,6 +56,7 @@ pub struct Tokenizer {
     bytes: Option<Box<[u32; 256]>>,
     merges: Merges,
     fuse_unk: bool,
+    lowercase: bool,
     special: SpecialIds,
 }
 
@@ -73,6 +74,7 @@ impl Tokenizer {
             });
         }
         let file = File::parse(json)?;
+        let lowercase = file.lowercase();
         let mut ids = file.model.vocab;
         ids.extend(file.added_tokens.iter().map(|t| (t.content.clone(), t.id)));
         let special_ids: HashSet<u32> = file.added_tokens.iter().map(|t| t.id).collect();
@@ -133,6 +135,7 @@ impl Tokenizer {
             bytes,
             merges,
             fuse_unk: file.model.fuse_unk,
+            lowercase,
             special,
         })
     }
@@ -174,7 +177,12 @@ impl Tokenizer {
             return Vec::new();
         }
         let mut ids = Vec::with_capacity(text.len() + 1);
-        for c in std::iter::once(' ').chain(text.chars()) {
+        let small = text.chars().flat_map(|c| {
+            let small = self.lowercase.then(|| c.to_lowercase());
+            let same = (!self.lowercase).then_some(c);
+            small.into_iter().flatten().chain(same)
+        });
+        for c in std::iter::once(' ').chain(small) {
             let c = if c == ' ' { SPACE } else { c };
             if let Some(&id) = self.chars.get(&c) {
                 ids.push(id);

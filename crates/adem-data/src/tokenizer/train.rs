@@ -22,6 +22,8 @@ pub struct BpeTraining {
     pub byte_fallback: bool,
     /// Adds every printable ASCII character, seen or not.
     pub ascii: bool,
+    /// Makes capitals small before anything else: text that differs in them alone is the same.
+    pub lowercase: bool,
 }
 
 impl Default for BpeTraining {
@@ -32,6 +34,7 @@ impl Default for BpeTraining {
             min_count: 2,
             byte_fallback: false,
             ascii: true,
+            lowercase: false,
         }
     }
 }
@@ -51,7 +54,12 @@ where
 {
     let mut counts: BTreeMap<String, u64> = BTreeMap::new();
     for text in texts {
-        for word in words(text.as_ref()) {
+        let text = text.as_ref();
+        let small: String = match settings.lowercase {
+            true => text.chars().flat_map(char::to_lowercase).collect(),
+            false => text.to_owned(),
+        };
+        for word in words(&small) {
             *counts.entry(word).or_default() += 1;
         }
     }
@@ -95,7 +103,7 @@ where
         };
         corpus.merge((left, right), id as u32);
     }
-    File::trained(&tokens, merges, SPECIAL.len(), settings.byte_fallback).to_bytes()
+    File::trained(&tokens, merges, SPECIAL.len(), settings).to_bytes()
 }
 
 /// Splits a text, as encoding sees it, into the units that merges never cross.

@@ -96,6 +96,15 @@ impl ClipVision {
         self.ln_post.forward(x)
     }
 
+    /// As [`forward`](Self::forward) without dropout, with what the first `early` blocks make of
+    /// the pictures before it, in the same shape: for auxiliary objectives on lower layers.
+    pub fn forward_with_early(&self, pixels: Tensor<4>, early: usize) -> [Tensor<3>; 2] {
+        let (low, high) = self.transformer.resblocks[..self.run].split_at(early.min(self.run));
+        let run = |x, blocks: &[Block]| blocks.iter().fold(x, |x, b| b.forward(x, None));
+        let early = run(self.embed(pixels), low);
+        [early.clone(), self.ln_post.forward(run(early, high))]
+    }
+
     /// Every block's output `[batch, 1 + G*G, width]`, `ln_pre`'s first; all blocks are run.
     pub fn hidden_states(&self, pixels: Tensor<4>) -> Vec<Tensor<3>> {
         let mut states = vec![self.embed(pixels)];

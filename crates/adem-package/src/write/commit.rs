@@ -12,21 +12,27 @@ use crate::digest::Digest;
 use crate::error::PackageError;
 use crate::manifest::{MANIFEST_FILE, Manifest};
 
-/// Files to be written to a folder. Nothing is on disk yet.
-pub(super) struct Commit<'a> {
+/// Files to be written to a folder. Only those too long for memory are on disk yet, under names
+/// of their own, and go if this is dropped.
+pub(crate) struct Commit<'a> {
     folder: &'a Path,
-    files: Vec<(String, Vec<u8>)>,
+    files: Vec<(String, Content)>,
+}
+
+enum Content {
+    Bytes(Vec<u8>),
+    Staged(NamedTempFile),
 }
 
 /// Every file complete on disk under a name of its own, which goes if this is dropped.
-pub(super) struct Staged<'a> {
+pub(crate) struct Staged<'a> {
     folder: &'a Path,
     files: Vec<(PathBuf, NamedTempFile)>,
     manifest: NamedTempFile,
 }
 
 impl<'a> Commit<'a> {
-    pub(super) fn new(folder: &'a Path) -> Self {
+    pub(crate) fn new(folder: &'a Path) -> Self {
         Self {
             folder,
             files: Vec::new(),
@@ -34,35 +40,57 @@ impl<'a> Commit<'a> {
     }
 
     /// Adds a file and returns the name it will have: `name`, unless other bytes have it.
-    pub(super) fn add(&mut self, name: &str, bytes: Vec<u8>) -> String {
-        let taken = |name: &str| {
-            let path = self.folder.join(name);
-            path.symlink_metadata().is_ok() && !holds(&path, &bytes)
-        };
-        let name = match (taken(name), name.rsplit_once('.')) {
-            (true, Some((stem, extension))) => {
-                format!("{stem}-{}.{extension}", Digest::of(&bytes).short())
-            }
+    pub(crate) fn add(&mut self, name: &str, bytes: Vec<u8>) -> String {
+        let (length, digest) = (bytes.len() as u64, Digest::of(&bytes));
+        self.push(name, Content::Bytes(bytes), length, digest)
+    }
+
+    /// Adds a file of [`Commit::temporary`], complete and synced, of which length and digest are
+    /// known, and returns its name as [`Commit::add`] does.
+    pub(crate) fn add_staged(
+        &mut self,
+        name: &str,
+        file: NamedTempFile,
+        length: u64,
+        digest: Digest,
+    ) -> String {
+        self.push(name, Content::Staged(file), length, digest)
+    }
+
+    /// An empty file in the folder, which is made if it is not there.
+    pub(crate) fn temporary(&self) -> Result<NamedTempFile, PackageError> {
+        fs::create_dir_all(self.folder)
+            .and_then(|()| temporary(self.folder))
+            .map_err(|e| fault(self.folder, e))
+    }
+
+    fn push(&mut self, name: &str, content: Content, length: u64, digest: Digest) -> String {
+        let held = |name: &str| holds(&self.folder.join(name), length, &digest);
+        let taken = self.folder.join(name).symlink_metadata().is_ok() && !held(name);
+        let name = match (taken, name.rsplit_once('.')) {
+            (true, Some((stem, extension))) => format!("{stem}-{}.{extension}", digest.short()),
             _ => name.to_owned(),
         };
-        if !holds(&self.folder.join(&name), &bytes) {
-            self.files.push((name.clone(), bytes));
+        if !held(&name) {
+            self.files.push((name.clone(), content));
         }
         name
     }
 
     /// Writes everything under temporary names, to the disk's surface.
-    pub(super) fn stage(self, manifest: Vec<u8>) -> Result<Staged<'a>, PackageError> {
+    pub(crate) fn stage(self, manifest: Vec<u8>) -> Result<Staged<'a>, PackageError> {
         let folder = self.folder;
         fs::create_dir_all(folder).map_err(|e| fault(folder, e))?;
         let files = self
             .files
             .into_iter()
-            .map(|(name, bytes)| {
+            .map(|(name, content)| {
                 let path = folder.join(name);
-                stage(folder, &bytes)
-                    .map_err(|e| fault(&path, e))
-                    .map(|staged| (path, staged))
+                let staged = match content {
+                    Content::Bytes(bytes) => stage(folder, &bytes).map_err(|e| fault(&path, e))?,
+                    Content::Staged(file) => file,
+                };
+                Ok::<_, PackageError>((path, staged))
             })
             .collect::<Result<_, _>>()?;
         let manifest =
@@ -78,7 +106,7 @@ impl<'a> Commit<'a> {
 impl Staged<'_> {
     /// Gives the files their names, the manifest last, then removes what only the package that
     /// was there before needed.
-    pub(super) fn finish(self, manifest: &Manifest) -> Result<(), PackageError> {
+    pub(crate) fn finish(self, manifest: &Manifest) -> Result<(), PackageError> {
         let Self {
             folder,
             files,
@@ -131,24 +159,31 @@ fn remove(paths: &[PathBuf]) {
     }
 }
 
-/// Whether the file at `path` consists of `bytes`.
-fn holds(path: &Path, bytes: &[u8]) -> bool {
+/// Whether the file at `path` has this length and digest.
+fn holds(path: &Path, length: u64, digest: &Digest) -> bool {
     let same_length = path
         .metadata()
-        .is_ok_and(|meta| meta.is_file() && meta.len() == bytes.len() as u64);
-    same_length && fs::read(path).is_ok_and(|found| found == bytes)
+        .is_ok_and(|meta| meta.is_file() && meta.len() == length);
+    same_length
+        && fs::File::open(path)
+            .and_then(Digest::of_file)
+            .is_ok_and(|found| found == *digest)
 }
 
 fn stage(folder: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
+    let mut file = temporary(folder)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    Ok(file)
+}
+
+fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(".adem-").suffix(".part");
     // Temporary files are private by default; a package is as readable as the umask says.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.tempfile_in(folder)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    Ok(file)
+    builder.tempfile_in(folder)
 }
 
 /// Makes the folder's names durable, where folders can be opened.
@@ -160,7 +195,7 @@ fn sync(folder: &Path) -> io::Result<()> {
     }
 }
 
-fn fault(path: &Path, source: io::Error) -> PackageError {
+pub(crate) fn fault(path: &Path, source: io::Error) -> PackageError {
     PackageError::Write {
         path: path.display().to_string(),
         source,

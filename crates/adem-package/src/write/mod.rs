@@ -1,6 +1,7 @@
 //! Writing a package to a folder.
 
 mod commit;
+mod encode;
 mod shards;
 
 use std::path::Path;
@@ -15,7 +16,10 @@ use crate::manifest::{
     FORMAT_VERSION, ImageSpec, Manifest, Prompts, Provenance, ShardEntry, TOKENIZER_FILE, Task,
     TokenIds, TokenizerEntry,
 };
-use commit::Commit;
+use encode::Encoded;
+
+pub(crate) use commit::{Commit, fault};
+pub(crate) use shards::{Layout, Slot, lay_out};
 
 /// What a package is to say of itself: the manifest without what follows from the files.
 #[derive(Debug, Clone, PartialEq)]
@@ -88,7 +92,9 @@ pub fn write(
     tensors: impl IntoIterator<Item = NewTensor>,
     options: &WriteOptions,
 ) -> Result<Manifest, PackageError> {
-    let shards = shards::build(tensors, options)?;
+    let mut encoded = Encoded::new(tensors, options)?;
+    let each = (0..encoded.slots.len()).map(|slot| slot..slot + 1);
+    let layouts = lay_out(&encoded.slots, each, options.shard_bytes)?;
     let mut commit = Commit::new(folder);
     let tokenizer = TokenizerEntry {
         bytes: tokenizer.len() as u64,
@@ -98,18 +104,18 @@ pub fn write(
         eos: draft.token_ids.eos,
         pad: draft.token_ids.pad,
     };
-    let count = shards.len();
-    let shards: Vec<_> = shards
+    let count = layouts.len();
+    let shards: Vec<_> = layouts
         .into_iter()
         .enumerate()
-        .map(|(index, shard)| ShardEntry {
-            bytes: shard.bytes.len() as u64,
-            sha256: Digest::of(&shard.bytes),
-            file: commit.add(
-                &format!("weights-{:05}-of-{count:05}.safetensors", index + 1),
-                shard.bytes,
-            ),
-            tensors: shard.names,
+        .map(|(index, layout)| {
+            let (bytes, tensors) = encoded.shard(layout);
+            ShardEntry {
+                bytes: bytes.len() as u64,
+                sha256: Digest::of(&bytes),
+                file: commit.add(&shard_name(index, count), bytes),
+                tensors,
+            }
         })
         .collect();
     let manifest = Manifest {
@@ -129,4 +135,9 @@ pub fn write(
     let bytes = manifest.to_bytes()?;
     commit.stage(bytes)?.finish(&manifest)?;
     Ok(manifest)
+}
+
+/// File name of shard `index` of `count`.
+pub(crate) fn shard_name(index: usize, count: usize) -> String {
+    format!("weights-{:05}-of-{count:05}.safetensors", index + 1)
 }

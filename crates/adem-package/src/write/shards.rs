@@ -1,160 +1,159 @@
 //! Tensors laid out in safetensors shards.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use std::cmp::Reverse;
 
 use serde_json::Value;
 
-use super::{NewTensor, WriteOptions};
-use crate::dtype::Dtype;
+use crate::dtype::Element;
 use crate::error::PackageError;
 use crate::header::LENGTH_BYTES;
 use crate::limits;
 use crate::name::tensor_name_fault;
 
-/// One shard: a safetensors file and the names in it, in order.
-pub(super) struct Shard {
-    pub bytes: Vec<u8>,
-    pub names: Vec<String>,
+/// A tensor to be laid out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Slot {
+    pub name: String,
+    pub element: Element,
+    pub shape: Vec<usize>,
+    /// Bytes of its values.
+    pub bytes: usize,
 }
 
-struct Encoded {
-    shape: Vec<usize>,
-    bytes: Vec<u8>,
+/// A tensor's place in a shard: the index of its slot, and bytes from the start of the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Placed {
+    pub slot: usize,
+    pub start: usize,
 }
 
-/// Converts `tensors` and lays them out, sorted by name, in shards as few as the limit allows
-/// in that order.
-pub(super) fn build(
-    tensors: impl IntoIterator<Item = NewTensor>,
-    options: &WriteOptions,
-) -> Result<Vec<Shard>, PackageError> {
-    let dtype = options.dtype;
-    let mut sorted = BTreeMap::new();
-    for tensor in tensors {
-        let encoded = Encoded {
-            bytes: encode(&tensor, dtype)?,
-            shape: tensor.shape,
+/// One shard: a safetensors file without its values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Layout {
+    /// All before the first value.
+    pub header: Vec<u8>,
+    /// In the order of their values.
+    pub tensors: Vec<Placed>,
+    /// Length of the file.
+    pub bytes: usize,
+}
+
+impl Slot {
+    /// A tensor of these dimensions, if its name and shape can be written.
+    pub fn new(name: &str, element: Element, shape: &[usize]) -> Result<Self, PackageError> {
+        let unwritable = |reason: String| PackageError::Unwritable {
+            tensor: name.chars().take(limits::NAME_BYTES).collect(),
+            reason,
         };
-        match sorted.entry(tensor.name) {
-            Entry::Vacant(place) => place.insert(encoded),
-            Entry::Occupied(place) => {
-                return Err(PackageError::Duplicate {
-                    file: "the tensors to be written".to_owned(),
-                    tensor: place.key().clone(),
-                });
-            }
-        };
-    }
-    let limit = options.shard_bytes.min(limits::SHARD_BYTES);
-    let mut shards = Vec::new();
-    let mut draft = DraftShard::default();
-    for (name, encoded) in sorted {
-        if !draft.names.is_empty() && draft.len_with(&name, dtype, &encoded) > limit {
-            shards.push(std::mem::take(&mut draft).finish());
+        if let Some(fault) = tensor_name_fault(name) {
+            return Err(unwritable(fault.to_owned()));
         }
-        let needed = draft.len_with(&name, dtype, &encoded);
-        if needed > limit {
+        if shape.len() > limits::RANK {
+            return Err(unwritable(format!("more than {} dimensions", limits::RANK)));
+        }
+        let bytes = shape
+            .iter()
+            .try_fold(element.size(), |n, &dim| n.checked_mul(dim))
+            .ok_or_else(|| unwritable(format!("shape {shape:?} is too large")))?;
+        Ok(Self {
+            name: name.to_owned(),
+            element,
+            shape: shape.to_vec(),
+            bytes,
+        })
+    }
+
+    /// Its entry in a header, its values from byte `begin` of all values on.
+    fn entry(&self, begin: usize) -> String {
+        let info = serde_json::json!({
+            "dtype": self.element.name(),
+            "shape": self.shape,
+            "data_offsets": [begin, begin + self.bytes],
+        });
+        format!("{}:{info}", Value::from(self.name.as_str()))
+    }
+}
+
+impl Layout {
+    /// Names of the shard's tensors, sorted.
+    pub fn names(&self, slots: &[Slot]) -> Vec<String> {
+        let names = self
+            .tensors
+            .iter()
+            .map(|placed| slots[placed.slot].name.clone());
+        let mut names: Vec<_> = names.collect();
+        names.sort_unstable();
+        names
+    }
+}
+
+/// Lays out `slots` in shards, as few as `limit` bytes each allow in the order of `units`, which
+/// are runs of slots that stay together. Within a shard wider elements come first, so that
+/// every tensor starts at a multiple of its element's size; then names decide.
+pub(crate) fn lay_out(
+    slots: &[Slot],
+    units: impl IntoIterator<Item = std::ops::Range<usize>>,
+    limit: u64,
+) -> Result<Vec<Layout>, PackageError> {
+    let limit = limit.min(limits::SHARD_BYTES);
+    let mut layouts = Vec::new();
+    let (mut members, mut entries, mut values) = (Vec::new(), 0, 0);
+    for unit in units {
+        // At most what the entries take: no offset has more digits than the limit.
+        let wanted: usize = slots[unit.clone()]
+            .iter()
+            .map(|slot| slot.entry(limit as usize).len() + 1)
+            .sum();
+        let bytes: usize = slots[unit.clone()].iter().map(|slot| slot.bytes).sum();
+        let file = LENGTH_BYTES + padded(entries + wanted) + values + bytes;
+        if !members.is_empty() && file as u64 > limit {
+            layouts.push(layout(slots, std::mem::take(&mut members)));
+            (entries, values) = (0, 0);
+        }
+        let alone = members
+            .is_empty()
+            .then(|| layout(slots, unit.clone().collect()));
+        if let Some(alone) = alone.filter(|alone| alone.bytes as u64 > limit) {
             return Err(PackageError::Unwritable {
-                tensor: name,
+                tensor: slots[unit.start].name.clone(),
                 reason: format!(
-                    "a shard for it alone takes {needed} bytes, at most {limit} are allowed"
+                    "a shard for it alone takes {} bytes, at most {limit} are allowed",
+                    alone.bytes
                 ),
             });
         }
-        draft.push(name, dtype, &encoded);
+        members.extend(unit);
+        entries += wanted;
+        values += bytes;
     }
-    if !draft.names.is_empty() {
-        shards.push(draft.finish());
+    if !members.is_empty() {
+        layouts.push(layout(slots, members));
     }
-    Ok(shards)
+    Ok(layouts)
 }
 
-/// The values as stored, of a tensor that can be.
-fn encode(tensor: &NewTensor, dtype: Dtype) -> Result<Vec<u8>, PackageError> {
-    let NewTensor { name, shape, data } = tensor;
-    let unwritable = |reason: String| PackageError::Unwritable {
-        tensor: name.chars().take(limits::NAME_BYTES).collect(),
-        reason,
-    };
-    if let Some(fault) = tensor_name_fault(name) {
-        return Err(unwritable(fault.to_owned()));
+/// One shard of these slots.
+fn layout(slots: &[Slot], mut members: Vec<usize>) -> Layout {
+    members.sort_by_key(|&slot| (Reverse(slots[slot].element.size()), &slots[slot].name));
+    let mut begin = 0;
+    let mut entries = Vec::with_capacity(members.len());
+    let mut tensors = Vec::with_capacity(members.len());
+    for slot in members {
+        entries.push(slots[slot].entry(begin));
+        tensors.push(Placed { slot, start: begin });
+        begin += slots[slot].bytes;
     }
-    if shape.len() > limits::RANK {
-        return Err(unwritable(format!("more than {} dimensions", limits::RANK)));
-    }
-    let elements = shape.iter().try_fold(1usize, |n, &dim| n.checked_mul(dim));
-    if elements != Some(data.len()) {
-        return Err(unwritable(format!(
-            "shape {shape:?} and {} values",
-            data.len()
-        )));
-    }
-    if let Some(index) = data.iter().position(|value| !value.is_finite()) {
-        return Err(PackageError::NonFinite {
-            file: "the tensors to be written".to_owned(),
-            tensor: name.clone(),
-            index,
-            value: data[index],
-        });
-    }
-    let stored = dtype.encode(data);
-    if let Some(index) = dtype.first_non_finite(&stored) {
-        return Err(PackageError::Overflow {
-            tensor: name.clone(),
-            index,
-            value: data[index],
-            dtype: dtype.name(),
-        });
-    }
-    Ok(stored)
-}
-
-/// A shard being filled.
-#[derive(Default)]
-struct DraftShard {
-    /// The header's entries, with commas between and no braces around.
-    header: String,
-    data: Vec<u8>,
-    names: Vec<String>,
-}
-
-impl DraftShard {
-    fn entry(&self, name: &str, dtype: Dtype, tensor: &Encoded) -> String {
-        let comma = if self.names.is_empty() { "" } else { "," };
-        let begin = self.data.len();
-        let info = serde_json::json!({
-            "dtype": dtype.name(),
-            "shape": tensor.shape,
-            "data_offsets": [begin, begin + tensor.bytes.len()],
-        });
-        format!("{comma}{}:{info}", Value::from(name))
-    }
-
-    /// Length of the file with this tensor added.
-    fn len_with(&self, name: &str, dtype: Dtype, tensor: &Encoded) -> u64 {
-        let header = self.header.len() + self.entry(name, dtype, tensor).len();
-        (LENGTH_BYTES + padded(header) + self.data.len() + tensor.bytes.len()) as u64
-    }
-
-    fn push(&mut self, name: String, dtype: Dtype, tensor: &Encoded) {
-        let entry = self.entry(&name, dtype, tensor);
-        self.header.push_str(&entry);
-        self.data.extend_from_slice(&tensor.bytes);
-        self.names.push(name);
-    }
-
-    fn finish(self) -> Shard {
-        let length = padded(self.header.len());
-        let mut bytes = Vec::with_capacity(LENGTH_BYTES + length + self.data.len());
-        bytes.extend((length as u64).to_le_bytes());
-        bytes.extend(format!("{{{}}}", self.header).bytes());
-        bytes.resize(LENGTH_BYTES + length, b' ');
-        bytes.extend(self.data);
-        Shard {
-            bytes,
-            names: self.names,
-        }
+    let json = entries.join(",");
+    let length = padded(json.len());
+    let mut header = (length as u64).to_le_bytes().to_vec();
+    header.extend(format!("{{{json}}}").bytes());
+    header.resize(LENGTH_BYTES + length, b' ');
+    let start = header.len();
+    tensors.iter_mut().for_each(|placed| placed.start += start);
+    Layout {
+        header,
+        tensors,
+        bytes: start + begin,
     }
 }
 

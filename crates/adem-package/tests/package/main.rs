@@ -1,9 +1,12 @@
 //! What a package keeps, what it refuses, and what is said about it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod blocks;
 mod craft;
 mod http;
 mod manifests;
+mod quantise;
+mod quantised;
 mod round_trip;
 mod server;
 mod shards;

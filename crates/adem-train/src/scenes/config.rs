@@ -7,7 +7,7 @@ use adem_model::config::{AdemConfig, ClipConfig, LlamaConfig, RopeStyle};
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
-use crate::optimiser::AdamWSettings;
+use crate::optimiser::{AdamWSettings, Rule};
 use crate::schedule::{Rate, Schedule};
 
 /// Settings of one stage.
@@ -22,6 +22,9 @@ pub struct StageConfig {
     pub lr: f64,
     /// Steps of linear warm-up.
     pub warmup: u64,
+    /// How hidden matrices step.
+    #[serde(default)]
+    pub rule: Rule,
 }
 
 impl StageConfig {
@@ -103,21 +106,24 @@ impl Default for ScenesConfig {
             vocab_size: 448,
             see: StageConfig {
                 steps: 12000,
-                batch: 32,
-                lr: 1e-3,
+                batch: 16,
+                lr: 2e-3,
                 warmup: 200,
+                rule: Rule::Muon,
             },
             read: StageConfig {
-                steps: 3000,
-                batch: 32,
+                steps: 4000,
+                batch: 16,
                 lr: 2e-3,
-                warmup: 150,
+                warmup: 100,
+                rule: Rule::Muon,
             },
             tune: StageConfig {
                 steps: 10000,
                 batch: 16,
                 lr: 2e-3,
                 warmup: 150,
+                rule: Rule::AdamW,
             },
             texts_per_picture: 4,
             adapter_dropout: 0.0,

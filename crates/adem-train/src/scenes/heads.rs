@@ -33,8 +33,16 @@ fn class<T: PartialEq>(all: &[T], value: &T) -> i32 {
         .map_or(0, |i| i as i32 + 1)
 }
 
+/// Points of a patch of which it is asked whether its object covers them.
+pub(crate) const POINTS: usize = 64;
+
 /// Answers for one scene.
 pub(crate) struct Answers {
+    /// [`POINTS`] values of 0 and 1 a patch.
+    pub masks: Vec<f32>,
+    /// Three values a patch: its place seen from its object's centre (rightwards and downwards, in
+    /// radii) and 1; zeros where it has no object.
+    pub offsets: Vec<f32>,
     /// One row a question of [`PATCH_CLASSES`], one entry a patch.
     pub patches: Vec<Vec<i32>>,
     /// One entry a question of [`picture_classes`].
@@ -53,7 +61,15 @@ impl Answers {
                 .unwrap_or(0)
         };
         let mut patches = vec![Vec::with_capacity(grid * grid); PATCH_CLASSES.len()];
-        for label in scene.patch_labels(grid) {
+        let (mut masks, mut offsets) = (Vec::new(), Vec::new());
+        let at = |index: usize| (index as f32 + 0.5) / grid as f32;
+        for (patch, label) in scene.patch_labels(grid).into_iter().enumerate() {
+            masks.extend((0..POINTS).map(|i| (label.mask >> i & 1) as f32));
+            offsets.extend(label.object.map_or([0.0; 3], |index| {
+                let o = &scene.objects[index];
+                let (x, y) = (at(patch % grid) - o.x, at(patch / grid) - o.y);
+                [x / o.radius, y / o.radius, 1.0]
+            }));
             let answers = label.object.map_or([0; 6], |index| {
                 let o = &scene.objects[index];
                 let group = group_of(index);
@@ -94,6 +110,8 @@ impl Answers {
             pairs[c as usize * Shape::ALL.len() + s as usize] = 1.0;
         }
         Self {
+            masks,
+            offsets,
             patches,
             picture,
             pairs,

@@ -161,6 +161,7 @@ impl Run<'_> {
             steps: plan.steps,
             rate: plan.rate(),
             adamw: self.config.adamw,
+            rule: plan.rule,
             accumulate: 1,
             clip: None,
             not_finite: NotFinite::Stop,

@@ -12,7 +12,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use super::config::ScenesConfig;
 use super::draw::{Use, scene, scene_pixels};
-use super::heads::{Answers, PAIRS, PATCH_CLASSES, picture_classes};
+use super::heads::{Answers, PAIRS, PATCH_CLASSES, POINTS, picture_classes};
 use super::text::Texts;
 use crate::checkpoint::Tensors;
 use crate::error::TrainError;
@@ -28,11 +28,18 @@ const SHARPNESS: f64 = 10.0;
 const WHOLE: f64 = 0.08;
 const EXISTS: f64 = 0.1;
 const CONTRAST: f64 = 0.1;
+/// Blocks after which the form of things is asked for, patch by patch: the outline first, so that
+/// the blocks above can put a shape together from it.
+const FORM_BLOCKS: usize = 2;
+/// Weights of a patch's mask and of its place within its object.
+const MASK: f64 = 3.0;
+const OFFSET: f64 = 10.0;
 
 /// The encoder and what it is asked while it learns.
 #[derive(Module, Debug)]
 pub(crate) struct Seer {
     visual: ClipVision,
+    form_head: Linear,
     patch_head: Linear,
     picture_head: Linear,
     pair_head: Linear,
@@ -51,6 +58,7 @@ impl Seer {
         let build = |b: &mut Builder| -> Result<Self, adem_model::SourceError> {
             Ok(Self {
                 visual: ClipVision::new(b, "backbone.visual", config)?,
+                form_head: Linear::new(b, "form_head", [w, POINTS + 2], true)?,
                 patch_head: Linear::new(b, "patch_head", [w, PATCH_CLASSES.iter().sum()], true)?,
                 picture_head: Linear::new(
                     b,
@@ -70,6 +78,8 @@ impl Seer {
 /// Pictures and all answers about them.
 pub(crate) struct SeeBatch {
     pixels: TensorData,
+    masks: TensorData,
+    offsets: TensorData,
     patches: Vec<Vec<i32>>,
     picture: Vec<Vec<i32>>,
     pairs: TensorData,
@@ -107,6 +117,7 @@ impl Numbered for See {
         let mut pixels = Vec::with_capacity(n * 3 * side * side);
         let mut patches = vec![Vec::new(); PATCH_CLASSES.len()];
         let mut picture = vec![Vec::new(); picture_classes().len()];
+        let (mut masks, mut offsets) = (Vec::new(), Vec::new());
         let (mut pairs, mut words) = (Vec::new(), Vec::new());
         for i in 0..n as u64 {
             let scene = scene(self.config.seed, Use::See, step * n as u64 + i);
@@ -118,11 +129,16 @@ impl Numbered for See {
             for (all, own) in picture.iter_mut().zip(answers.picture) {
                 all.push(own);
             }
+            masks.extend(answers.masks);
+            offsets.extend(answers.offsets);
             pairs.extend(answers.pairs);
             words.extend(self.words(&scene));
         }
+        let tokens = n * self.model.clip.grid().pow(2);
         Ok(SeeBatch {
             pixels: TensorData::new(pixels, [n, 3, side, side]),
+            masks: TensorData::new(masks, [tokens, POINTS]),
+            offsets: TensorData::new(offsets, [tokens, 3]),
             patches,
             picture,
             pairs: TensorData::new(pairs, [n, PAIRS]),
@@ -155,14 +171,17 @@ impl Stage for See {
     ) -> Result<Forward, TrainError> {
         let device = &context.device;
         let pixels = Tensor::<4>::from_data(batch.pixels, device);
-        let features = model.visual.forward(pixels, None);
+        let [early, features] = model.visual.forward_with_early(pixels, FORM_BLOCKS);
         let [n, all, width] = features.dims();
         let cls = features.clone().narrow(1, 0, 1).reshape([n, width]);
-        let patches = features
-            .narrow(1, 1, all - 1)
-            .reshape([n * (all - 1), width]);
+        let patches = |x: Tensor<3>| x.narrow(1, 1, all - 1).reshape([n * (all - 1), width]);
+        let form = form(
+            model.form_head.forward(patches(early)),
+            Tensor::from_data(batch.masks, device),
+            Tensor::from_data(batch.offsets, device),
+        );
         let places = choices(
-            model.patch_head.forward(patches),
+            model.patch_head.forward(patches(features)),
             &PATCH_CLASSES,
             &batch.patches,
         );
@@ -179,7 +198,7 @@ impl Stage for See {
             model.text_proj.forward(words),
         ];
         Ok(Forward {
-            loss: places + whole * WHOLE + exists * EXISTS,
+            loss: form + places + whole * WHOLE + exists * EXISTS,
             shared,
         })
     }
@@ -211,6 +230,8 @@ impl Stage for See {
                         picture: cut(&batch.picture, 1),
                         pairs: rows(&batch.pairs, from, n),
                         words: rows(&batch.words, from, n),
+                        masks: rows(&batch.masks, from * patches, n * patches),
+                        offsets: rows(&batch.offsets, from * patches, n * patches),
                     },
                 }
             })
@@ -238,7 +259,17 @@ fn choices(logits: Tensor<2>, classes: &[usize], answers: &[Vec<i32>]) -> Tensor
     sum
 }
 
-/// Mean over pictures of the summed binary cross-entropy.
+/// What a patch's object covers of it, and where the patch lies within the object (squared error
+/// where there is one). `logits` `[patches, POINTS + 2]`, `masks` `[patches, POINTS]`, `offsets`
+/// `[patches, 3]`.
+fn form(logits: Tensor<2>, masks: Tensor<2>, offsets: Tensor<2>) -> Tensor<1> {
+    let real = offsets.clone().narrow(1, 2, 1);
+    let miss = logits.clone().narrow(1, POINTS, 2) - offsets.narrow(1, 0, 2);
+    let masks = yes_or_no(logits.narrow(1, 0, POINTS), masks) / POINTS as f64;
+    masks * MASK + (miss.square() * real).mean() * OFFSET
+}
+
+/// Mean over rows of the summed binary cross-entropy.
 fn yes_or_no(logits: Tensor<2>, truth: Tensor<2>) -> Tensor<1> {
     let yes = log_sigmoid(logits.clone()) * truth.clone();
     let no = log_sigmoid(logits.neg()) * (truth.neg() + 1.0);

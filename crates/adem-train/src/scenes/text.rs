@@ -5,6 +5,7 @@ use adem_data::scenes::Scene;
 use adem_data::tokenizer::{BpeTraining, Tokenizer, train_bpe};
 use adem_model::{Prefix, TrainRow};
 use rand::RngExt;
+use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use super::draw::{Use, scene};
@@ -47,6 +48,7 @@ pub(crate) fn train_tokenizer(seed: u64, vocab_size: usize) -> Result<Vec<u8>, T
     }
     let settings = BpeTraining {
         vocab_size,
+        lowercase: true,
         ..BpeTraining::default()
     };
     Ok(train_bpe(texts, &settings)?)
@@ -117,9 +119,22 @@ impl Texts {
             .collect()
     }
 
-    /// A text to learn reading from: a scene's facts in the picture's place, then a caption and
-    /// questions with their answers; now and then a caption out of nothing. What is read is not
-    /// learned, what is said is.
+    /// All objects of a scene told once more, in another order and from another attribute on. Every
+    /// word but the first few of an object follows from the facts: this is where a decoder learns
+    /// to look things up.
+    fn again_row(&self, scene: &Scene, rng: &mut ChaCha8Rng) -> TrainRow {
+        let mut order: Vec<usize> = (0..scene.objects.len()).collect();
+        order.shuffle(rng);
+        let told: Vec<String> = order
+            .into_iter()
+            .map(|object| scene.fact(object, rng.random_range(0..ATTRIBUTES)))
+            .collect();
+        self.row(self.prompts.image_prefix.trim_end(), &told.join(", "))
+    }
+
+    /// A text to learn reading from: a scene's facts in the picture's place, then the same told
+    /// anew, a caption and questions with their answers; now and then a caption out of nothing.
+    /// What is read is not learned, what is said is.
     pub(crate) fn document(&self, scene: &Scene, rng: &mut ChaCha8Rng) -> TrainRow {
         let special = self.tokenizer.special();
         if rng.random::<f64>() < OUT_OF_NOTHING {
@@ -130,8 +145,9 @@ impl Texts {
         let mut given = self.prefix.with_picture.clone();
         given.extend(self.tokenizer.encode(&scene.facts()));
         let mut rows = self.question_rows(scene, QUESTIONS_READ, rng);
-        let caption = self.caption_row(scene, rng);
-        rows.insert(rng.random_range(0..=rows.len()), caption);
+        for other in [self.caption_row(scene, rng), self.again_row(scene, rng)] {
+            rows.insert(rng.random_range(0..=rows.len()), other);
+        }
         told(vec![special.bos], &given, &rows)
     }
 }
@@ -139,7 +155,9 @@ impl Texts {
 /// Share of documents without facts.
 const OUT_OF_NOTHING: f64 = 0.05;
 /// Questions in a document.
-const QUESTIONS_READ: usize = 3;
+const QUESTIONS_READ: usize = 5;
+/// Attributes of an object, at most.
+const ATTRIBUTES: usize = 6;
 
 /// `start given` and then every row without its first token; labels as the rows have them.
 fn told(start: Vec<u32>, given: &[u32], rows: &[TrainRow]) -> TrainRow {

@@ -9,7 +9,7 @@ use adem_model::ModelConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
-use crate::optimiser::AdamWSettings;
+use crate::optimiser::{AdamWSettings, Rule};
 use crate::run::NotFinite;
 use crate::weights::Precision;
 
@@ -112,6 +112,8 @@ pub struct SeeConfig {
     pub batch: usize,
     /// Highest learning rate.
     pub lr: f64,
+    /// How hidden matrices step.
+    pub rule: Rule,
     /// Channels of the space in which pictures and texts are compared.
     pub channels: usize,
     /// Sharpness of the comparison, 1 / temperature.
@@ -127,6 +129,7 @@ impl Default for SeeConfig {
             warmup_epochs: 1.0,
             batch: 64,
             lr: 1e-3,
+            rule: Rule::Muon,
             channels: 128,
             sharpness: 10.0,
             words: 1.0,
@@ -146,6 +149,8 @@ pub struct ReadConfig {
     pub batch: usize,
     /// Highest learning rate.
     pub lr: f64,
+    /// How hidden matrices step.
+    pub rule: Rule,
     /// Text files whose lines are captions, too.
     pub texts: Vec<PathBuf>,
 }
@@ -157,6 +162,7 @@ impl Default for ReadConfig {
             warmup_epochs: 0.5,
             batch: 64,
             lr: 2e-3,
+            rule: Rule::Muon,
             texts: Vec::new(),
         }
     }

@@ -25,6 +25,7 @@ use crate::checkpoint::Tensors;
 use crate::error::TrainError;
 use crate::export::{About, export};
 use crate::loader::cores;
+use crate::optimiser::Rule;
 use crate::progress::Log;
 use crate::run::{Outcome, StagePlan, run_stage};
 use crate::scenes::Stopped;
@@ -254,6 +255,7 @@ impl Run<'_> {
             steps,
             rate,
             adamw: config.adamw,
+            rule: Rule::AdamW,
             accumulate: 1,
             clip: None,
             not_finite: config.not_finite,
@@ -315,7 +317,10 @@ impl Run<'_> {
             "vocabulary": p.model.llama.vocab_size, "data": p.data.source.name(),
             "augment": p.data.config.augment, "normalisation": p.config.normalisation,
         });
-        let plan = self.plan("see", steps, rate, &settings);
+        let plan = StagePlan {
+            rule: see.rule,
+            ..self.plan("see", steps, rate, &settings)
+        };
         let stage = See {
             config: p.config.clone(),
             see: see.clone(),
@@ -365,7 +370,10 @@ impl Run<'_> {
         let per_epoch = stage.batches_per_epoch().max(1);
         let rate = epochs_rate(read.lr, read.warmup_epochs, read.epochs, per_epoch);
         let steps = (read.epochs * per_epoch as f64).round() as u64;
-        let plan = self.plan("read", steps, rate, &settings);
+        let plan = StagePlan {
+            rule: read.rule,
+            ..self.plan("read", steps, rate, &settings)
+        };
         let (llama, device) = (p.model.llama.clone(), self.device.clone());
         let decoder = self.stage(stage, &plan, log, |given, mut saved| {
             let source: &mut dyn TensorSource = match &mut saved {

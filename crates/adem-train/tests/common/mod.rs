@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adem_train::{
-    AdamWSettings, Batches, Context, Forward, Loader, NotFinite, Numbered, Part, Rate, Schedule,
-    Stage, StagePlan, Start, Tensors, TrainError,
+    AdamWSettings, Batches, Context, Forward, Loader, NotFinite, Numbered, Part, Rate, Rule,
+    Schedule, Stage, StagePlan, Start, Tensors, TrainError,
 };
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
@@ -169,6 +169,7 @@ pub fn plan(folder: &Path, steps: u64) -> StagePlan {
             lead: 1,
         },
         adamw: AdamWSettings::default(),
+        rule: Rule::AdamW,
         accumulate: 1,
         clip: None,
         not_finite: NotFinite::Stop,

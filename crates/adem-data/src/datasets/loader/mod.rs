@@ -31,7 +31,8 @@ pub struct LoadPlan {
     pub rank: u32,
     /// Processes that train together; each reads its own share.
     pub ranks: u32,
-    /// Shards read at the same time; 1 is enough for local files. Another number gives another order.
+    /// Shards read at the same time; 1 is enough for local files. Another number gives shards another
+    /// order.
     pub readers: u32,
     /// Whether the order is random.
     pub shuffle: bool,

@@ -1,0 +1,146 @@
+//! How fast products are on the processor at hand.
+
+use super::super::{BLOCK, Geometry, Method, Recipe, ScaleType, Scheme, encode};
+use super::input::Values;
+use super::{Input, Level, Matrix, Mismatch};
+use serde::Serialize;
+
+/// A product to measure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Shape {
+    /// Outputs.
+    pub rows: usize,
+    /// Inputs.
+    pub cols: usize,
+    /// Rows of activations.
+    pub tokens: usize,
+}
+
+/// How fast one kind of product was, on the calling thread alone.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Figure {
+    /// Weights: `f32`, `q8` or `q4`.
+    pub weights: &'static str,
+    /// Activations: `f32` or `int8`. Their quantisation is part of the time.
+    pub activations: &'static str,
+    /// The instructions used.
+    pub level: &'static str,
+    /// Seconds of the fastest of all repetitions: what others on the machine take is no part of
+    /// it.
+    pub seconds: f64,
+    /// Bytes of weights read in a second, over 10^9.
+    pub gigabytes_per_second: f64,
+    /// Multiplications with additions in a second, over 10^9.
+    pub gigaproducts_per_second: f64,
+}
+
+/// Measures products of `shape` with weights in single precision, then in q8 and q4 with both
+/// kinds of activations, at each level the processor has. `clock` gives seconds from any start;
+/// each product is repeated until about `seconds` have gone by.
+///
+/// # Errors
+/// [`Mismatch`], where a dimension is 0 or too large.
+pub fn bench(shape: Shape, seconds: f64, clock: &dyn Fn() -> f64) -> Result<Vec<Figure>, Mismatch> {
+    let Shape { rows, cols, tokens } = shape;
+    let none = Mismatch {
+        what: "shape",
+        expected: 1,
+        found: 0,
+    };
+    let geometry = Geometry::of(&[rows, cols])
+        .filter(|_| tokens > 0)
+        .ok_or(none)?;
+    let values = noise(rows * cols);
+    let activations = noise(tokens * cols);
+    let mut out = vec![0.0; tokens * rows];
+    let mut figures = Vec::new();
+    let mut add = |weights, activations, level: Level, bytes: usize, time: f64| {
+        figures.push(Figure {
+            weights,
+            activations,
+            level: level.name(),
+            seconds: time,
+            gigabytes_per_second: bytes as f64 / time / 1e9,
+            gigaproducts_per_second: (rows * cols * tokens) as f64 / time / 1e9,
+        });
+    };
+    let plain = Input::float(&values, rows, cols)?;
+    let input = Input::float(&activations, tokens, cols)?;
+    if let (Values::Float(plain), Values::Float(x)) = (plain.values(), input.values()) {
+        for level in Level::available() {
+            let mut run = || level.dense(plain, geometry.blocks(), x, &mut out);
+            let bytes = size_of_val(plain.as_slice());
+            add(
+                "f32",
+                "f32",
+                level,
+                bytes,
+                fastest(seconds, clock, &mut run),
+            );
+        }
+    }
+    for scheme in [Scheme::Q8, Scheme::Q4] {
+        let recipe = Recipe {
+            scheme,
+            scale: ScaleType::F16,
+            method: Method::Rtn,
+            importance: None,
+        };
+        // Noise is finite and of whole rows.
+        let Ok(blocks) = encode(&values, cols, &recipe) else {
+            continue;
+        };
+        let matrix = Matrix::new(scheme, geometry, blocks.words, blocks.scales)?;
+        for level in Level::available() {
+            let mut part = |input: &Input| matrix.part(level, 0, input, &mut out);
+            let mut run = || part(&input);
+            let bytes = matrix.bytes();
+            add(
+                scheme.name(),
+                "f32",
+                level,
+                bytes,
+                fastest(seconds, clock, &mut run),
+            );
+            let mut run = || {
+                if let Ok(input) = Input::int8(&activations, tokens, cols) {
+                    part(&input);
+                }
+            };
+            add(
+                scheme.name(),
+                "int8",
+                level,
+                bytes,
+                fastest(seconds, clock, &mut run),
+            );
+        }
+    }
+    Ok(figures)
+}
+
+/// Seconds of the fastest `run` of five or more.
+fn fastest(seconds: f64, clock: &dyn Fn() -> f64, run: &mut dyn FnMut()) -> f64 {
+    const LEAST: usize = 5;
+    run();
+    let begin = clock();
+    let (mut best, mut runs) = (f64::INFINITY, 0);
+    while runs < LEAST || clock() - begin < seconds {
+        let start = clock();
+        run();
+        best = best.min(clock() - start);
+        runs += 1;
+    }
+    // A clock too coarse for so short a product still gives a rate.
+    best.max(f64::MIN_POSITIVE)
+}
+
+/// Values between -1 and 1 that follow from their number.
+fn noise(count: usize) -> Vec<f32> {
+    let mut state = 1u32;
+    let next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / (BLOCK << 18) as f32 - 1.0
+    };
+    std::iter::repeat_with(next).take(count).collect()
+}

@@ -1,0 +1,71 @@
+//! Inner loops in plain Rust, for processors without ones of their own.
+
+use super::super::pack::{unpack4, unpack8};
+use super::super::{BLOCK, Scheme};
+use super::Rows;
+use super::input::Codes;
+use super::walk::{Packed, walk};
+
+/// Lanes a block's products are added in.
+const LANES: usize = 8;
+
+/// Packed weights times bytes.
+pub(super) fn int8(part: Rows<'_>, x: &[Codes], out: &mut [f32]) {
+    fn step(sum: f32, codes: [i8; BLOCK], x: &Codes, scale: f32) -> f32 {
+        let products = codes.iter().zip(&x.codes);
+        let dot: i32 = products.map(|(w, x)| i32::from(*w) * i32::from(*x)).sum();
+        sum + dot as f32 * (scale * x.scale)
+    }
+    let blocks = part.blocks;
+    match part.scheme {
+        Scheme::Q4 => {
+            let step = |sum, (words, scale), x: &Codes| step(sum, unpack4(words), x, scale);
+            walk(Packed::<4>::new(part), blocks, x, out, 0.0, step, |sum| sum);
+        }
+        Scheme::Q8 => {
+            let step = |sum, (words, scale), x: &Codes| step(sum, unpack8(words), x, scale);
+            walk(Packed::<8>::new(part), blocks, x, out, 0.0, step, |sum| sum);
+        }
+    }
+}
+
+/// Packed weights times floats.
+pub(super) fn float(part: Rows<'_>, x: &[[f32; BLOCK]], out: &mut [f32]) {
+    fn step(sum: [f32; LANES], codes: [i8; BLOCK], x: &[f32; BLOCK], scale: f32) -> [f32; LANES] {
+        let products = add(&codes.map(f32::from), x, [0.0; LANES]);
+        std::array::from_fn(|lane| sum[lane] + products[lane] * scale)
+    }
+    let (blocks, zero) = (part.blocks, [0.0; LANES]);
+    match part.scheme {
+        Scheme::Q4 => {
+            let step = |sum, (words, scale), x: &_| step(sum, unpack4(words), x, scale);
+            walk(Packed::<4>::new(part), blocks, x, out, zero, step, total);
+        }
+        Scheme::Q8 => {
+            let step = |sum, (words, scale), x: &_| step(sum, unpack8(words), x, scale);
+            walk(Packed::<8>::new(part), blocks, x, out, zero, step, total);
+        }
+    }
+}
+
+/// Plain weights times floats.
+pub(super) fn dense(weights: &[[f32; BLOCK]], blocks: usize, x: &[[f32; BLOCK]], out: &mut [f32]) {
+    let step = |sum, weights: &_, x: &_| add(weights, x, sum);
+    walk(weights, blocks, x, out, [0.0; LANES], step, total);
+}
+
+/// `sum + weights . x`, lane by lane.
+fn add(weights: &[f32; BLOCK], x: &[f32; BLOCK], mut sum: [f32; LANES]) -> [f32; LANES] {
+    let chunks = weights.as_chunks::<LANES>().0.iter();
+    for (weights, x) in chunks.zip(x.as_chunks::<LANES>().0) {
+        for lane in 0..LANES {
+            sum[lane] += weights[lane] * x[lane];
+        }
+    }
+    sum
+}
+
+fn total(sum: [f32; LANES]) -> f32 {
+    let pairs: [f32; LANES / 2] = std::array::from_fn(|lane| sum[lane] + sum[lane + LANES / 2]);
+    pairs.iter().sum()
+}

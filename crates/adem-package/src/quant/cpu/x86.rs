@@ -1,0 +1,274 @@
+//! Inner loops for AVX2, and for AVX-512 with VNNI.
+//!
+//! Bytes are multiplied unsigned by signed. With VNNI the weights are made unsigned by adding 128
+//! (q8) or 8 (q4), which flips their sign bit, and the sum starts at minus what that adds. AVX2
+//! adds pairs in 16 bits, where that could overflow for q8: there the weights' signs move
+//! to the activations.
+//!
+//! `unsafe` is here alone, and for one thing: calling functions that are compiled for features
+//! the whole program is not. The features are looked up first.
+
+use std::arch::x86_64::*;
+
+use super::super::{BLOCK, Scheme};
+use super::input::Codes;
+use super::walk::{Packed, walk};
+use super::{Rows, portable};
+
+/// Whether the processor has AVX2 and FMA.
+pub(super) fn has_avx2() -> bool {
+    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
+}
+
+/// Whether the processor has AVX-512 with VNNI, and 256-bit forms of both.
+pub(super) fn has_avx512() -> bool {
+    has_avx2()
+        && is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512vnni")
+}
+
+/// Calls the first of two functions where the processor has AVX-512 and that is `$wanted`, the
+/// second where it has AVX2, and else the third.
+macro_rules! dispatch {
+    ($wanted:expr, $avx512:ident, $avx2:ident, $portable:path, ($($arg:expr),*)) => {{
+        #[allow(unsafe_code)]
+        if $wanted && has_avx512() {
+            // SAFETY: the processor has every feature the function is compiled for.
+            unsafe { $avx512($($arg),*) }
+        } else if has_avx2() {
+            // SAFETY: as above.
+            unsafe { $avx2($($arg),*) }
+        } else {
+            $portable($($arg),*)
+        }
+    }};
+}
+
+/// Packed weights times bytes.
+pub(super) fn int8(avx512: bool, part: Rows<'_>, x: &[Codes], out: &mut [f32]) {
+    dispatch!(
+        avx512,
+        int8_avx512,
+        int8_avx2,
+        portable::int8,
+        (part, x, out)
+    );
+}
+
+/// Packed weights times floats.
+pub(super) fn float(avx512: bool, part: Rows<'_>, x: &[[f32; BLOCK]], out: &mut [f32]) {
+    dispatch!(
+        avx512,
+        float_avx512,
+        float_avx2,
+        portable::float,
+        (part, x, out)
+    );
+}
+
+/// Plain weights times floats.
+pub(super) fn dense(
+    avx512: bool,
+    weights: &[[f32; BLOCK]],
+    blocks: usize,
+    x: &[[f32; BLOCK]],
+    out: &mut [f32],
+) {
+    dispatch!(
+        avx512,
+        dense_avx512,
+        dense_avx2,
+        portable::dense,
+        (weights, blocks, x, out)
+    );
+}
+
+#[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vl,avx512vnni")]
+fn int8_avx512(part: Rows<'_>, x: &[Codes], out: &mut [f32]) {
+    let (blocks, zero) = (part.blocks, _mm256_setzero_ps());
+    match part.scheme {
+        Scheme::Q4 => {
+            let step = |sum, (words, scale): (&_, f32), x: &Codes| {
+                let start = _mm256_slli_epi32::<3>(load(&x.minus));
+                let dot = _mm256_dpbusd_epi32(start, plus8(words), load(&x.codes));
+                scaled(sum, dot, scale * x.scale)
+            };
+            walk(Packed::<4>::new(part), blocks, x, out, zero, step, |sum| {
+                total(sum)
+            });
+        }
+        Scheme::Q8 => {
+            let flip = _mm256_set1_epi8(-128);
+            let step = |sum, (words, scale): (&[u32; 8], f32), x: &Codes| {
+                let start = _mm256_slli_epi32::<7>(load(&x.minus));
+                let weights = _mm256_xor_si256(load(words), flip);
+                let dot = _mm256_dpbusd_epi32(start, weights, load(&x.codes));
+                scaled(sum, dot, scale * x.scale)
+            };
+            walk(Packed::<8>::new(part), blocks, x, out, zero, step, |sum| {
+                total(sum)
+            });
+        }
+    }
+}
+
+#[target_feature(enable = "avx2,fma")]
+fn int8_avx2(part: Rows<'_>, x: &[Codes], out: &mut [f32]) {
+    let (blocks, zero) = (part.blocks, _mm256_setzero_ps());
+    let ones = _mm256_set1_epi16(1);
+    match part.scheme {
+        Scheme::Q4 => {
+            let step = |sum, (words, scale): (&_, f32), x: &Codes| {
+                let start = _mm256_slli_epi32::<3>(load(&x.minus));
+                let pairs = _mm256_maddubs_epi16(plus8(words), load(&x.codes));
+                let dot = _mm256_add_epi32(start, _mm256_madd_epi16(pairs, ones));
+                scaled(sum, dot, scale * x.scale)
+            };
+            walk(Packed::<4>::new(part), blocks, x, out, zero, step, |sum| {
+                total(sum)
+            });
+        }
+        Scheme::Q8 => {
+            let step = |sum, (words, scale): (&[u32; 8], f32), x: &Codes| {
+                let weights = load(words);
+                let signed = _mm256_sign_epi8(load(&x.codes), weights);
+                let pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(weights), signed);
+                let dot = _mm256_madd_epi16(pairs, ones);
+                scaled(sum, dot, scale * x.scale)
+            };
+            walk(Packed::<8>::new(part), blocks, x, out, zero, step, |sum| {
+                total(sum)
+            });
+        }
+    }
+}
+
+#[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vl,avx512vnni")]
+fn float_avx512(part: Rows<'_>, x: &[[f32; BLOCK]], out: &mut [f32]) {
+    let (blocks, zero) = (part.blocks, _mm512_setzero_ps());
+    let step = |sum, codes: __m256i, scale, x: &[f32; BLOCK]| {
+        let [x0, x1]: [__m512; 2] = bytemuck::cast(*x);
+        let low = _mm512_cvtepi8_epi32(_mm256_castsi256_si128(codes));
+        let high = _mm512_cvtepi8_epi32(_mm256_extracti128_si256::<1>(codes));
+        let products = _mm512_mul_ps(_mm512_cvtepi32_ps(low), x0);
+        let products = _mm512_fmadd_ps(_mm512_cvtepi32_ps(high), x1, products);
+        _mm512_fmadd_ps(products, _mm512_set1_ps(scale), sum)
+    };
+    let finish = |sum| _mm512_reduce_add_ps(sum);
+    match part.scheme {
+        Scheme::Q4 => {
+            let step = |sum, (words, scale): (&_, f32), x: &_| step(sum, signed4(words), scale, x);
+            walk(Packed::<4>::new(part), blocks, x, out, zero, step, finish);
+        }
+        Scheme::Q8 => {
+            let step =
+                |sum, (words, scale): (&[u32; 8], f32), x: &_| step(sum, load(words), scale, x);
+            walk(Packed::<8>::new(part), blocks, x, out, zero, step, finish);
+        }
+    }
+}
+
+#[target_feature(enable = "avx2,fma")]
+fn float_avx2(part: Rows<'_>, x: &[[f32; BLOCK]], out: &mut [f32]) {
+    let (blocks, zero) = (part.blocks, _mm256_setzero_ps());
+    let step = |sum, codes: __m256i, scale, x: &[f32; BLOCK]| {
+        let x: [__m256; 4] = bytemuck::cast(*x);
+        let (low, high) = (
+            _mm256_castsi256_si128(codes),
+            _mm256_extracti128_si256::<1>(codes),
+        );
+        let quarters = [
+            low,
+            _mm_srli_si128::<8>(low),
+            high,
+            _mm_srli_si128::<8>(high),
+        ];
+        let mut products = _mm256_setzero_ps();
+        for (quarter, x) in quarters.into_iter().zip(x) {
+            let weights = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(quarter));
+            products = _mm256_fmadd_ps(weights, x, products);
+        }
+        _mm256_fmadd_ps(products, _mm256_set1_ps(scale), sum)
+    };
+    match part.scheme {
+        Scheme::Q4 => {
+            let step = |sum, (words, scale): (&_, f32), x: &_| step(sum, signed4(words), scale, x);
+            walk(Packed::<4>::new(part), blocks, x, out, zero, step, |sum| {
+                total(sum)
+            });
+        }
+        Scheme::Q8 => {
+            let step =
+                |sum, (words, scale): (&[u32; 8], f32), x: &_| step(sum, load(words), scale, x);
+            walk(Packed::<8>::new(part), blocks, x, out, zero, step, |sum| {
+                total(sum)
+            });
+        }
+    }
+}
+
+#[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vl,avx512vnni")]
+fn dense_avx512(weights: &[[f32; BLOCK]], blocks: usize, x: &[[f32; BLOCK]], out: &mut [f32]) {
+    let step = |sum, weights: &[f32; BLOCK], x: &[f32; BLOCK]| {
+        let [w0, w1]: [__m512; 2] = bytemuck::cast(*weights);
+        let [x0, x1]: [__m512; 2] = bytemuck::cast(*x);
+        _mm512_fmadd_ps(w1, x1, _mm512_fmadd_ps(w0, x0, sum))
+    };
+    let finish = |sum| _mm512_reduce_add_ps(sum);
+    walk(weights, blocks, x, out, _mm512_setzero_ps(), step, finish);
+}
+
+#[target_feature(enable = "avx2,fma")]
+fn dense_avx2(weights: &[[f32; BLOCK]], blocks: usize, x: &[[f32; BLOCK]], out: &mut [f32]) {
+    let step = |mut sum, weights: &[f32; BLOCK], x: &[f32; BLOCK]| {
+        let weights: [__m256; 4] = bytemuck::cast(*weights);
+        let x: [__m256; 4] = bytemuck::cast(*x);
+        for (weights, x) in weights.into_iter().zip(x) {
+            sum = _mm256_fmadd_ps(weights, x, sum);
+        }
+        sum
+    };
+    walk(weights, blocks, x, out, _mm256_setzero_ps(), step, |sum| {
+        total(sum)
+    });
+}
+
+/// A q4 block's codes plus 8, in the order of the columns.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn plus8(words: &[u32; 4]) -> __m256i {
+    let both = _mm_xor_si128(bytemuck::cast(*words), _mm_set1_epi8(0x88u8 as i8));
+    let two = _mm256_set_m128i(_mm_srli_epi16::<4>(both), both);
+    _mm256_and_si256(two, _mm256_set1_epi8(0xf))
+}
+
+/// A q4 block's codes, in the order of the columns.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn signed4(words: &[u32; 4]) -> __m256i {
+    _mm256_sub_epi8(plus8(words), _mm256_set1_epi8(8))
+}
+
+/// `sum + dot * scale` in each lane.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn scaled(sum: __m256, dot: __m256i, scale: f32) -> __m256 {
+    _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot), _mm256_set1_ps(scale), sum)
+}
+
+/// The sum of the lanes.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn total(sum: __m256) -> f32 {
+    let half = _mm_add_ps(_mm256_castps256_ps128(sum), _mm256_extractf128_ps::<1>(sum));
+    let pair = _mm_add_ps(half, _mm_movehl_ps(half, half));
+    _mm_cvtss_f32(_mm_add_ss(pair, _mm_movehdup_ps(pair)))
+}
+
+/// 32 bytes as a vector.
+#[inline(always)]
+fn load<T: bytemuck::Pod>(bytes: &T) -> __m256i {
+    bytemuck::cast(*bytes)
+}

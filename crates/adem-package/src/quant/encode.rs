@@ -1,0 +1,166 @@
+//! Rows of floats to rows of blocks.
+
+#[cfg(not(target_arch = "wasm32"))]
+use rayon::prelude::*;
+
+use super::choose::{choose, largest};
+use super::pack::pack;
+use super::{BLOCK, Method, ScaleType, Scheme};
+
+/// How blocks are made.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Recipe<'a> {
+    /// Bits of a code.
+    pub scheme: Scheme,
+    /// Type of the scales.
+    pub scale: ScaleType,
+    /// How scales are chosen.
+    pub method: Method,
+    /// What an error in each column costs, `[cols]`, finite and not negative: the mean square of
+    /// the activation that meets it, say. [`Method::Search`] minimises the error so weighted.
+    pub importance: Option<&'a [f32]>,
+}
+
+/// Quantised rows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Blocks {
+    /// Codes, `[rows, Geometry::row_words]`.
+    pub words: Vec<u32>,
+    /// Scales as stored, `[rows, blocks]`.
+    pub scales: Vec<f32>,
+    /// How far off the blocks are.
+    pub errors: Errors,
+}
+
+/// Differences between weights and their blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Errors {
+    /// Largest `|w - c * s|`.
+    pub max_abs: f64,
+    /// Sum of `(w - c * s)^2`.
+    pub squares: f64,
+    /// Sum of `w^2`.
+    pub weight_squares: f64,
+}
+
+impl Errors {
+    /// Adds those of more weights.
+    pub fn add(&mut self, more: &Self) {
+        self.max_abs = self.max_abs.max(more.max_abs);
+        self.squares += more.squares;
+        self.weight_squares += more.weight_squares;
+    }
+}
+
+/// Why weights cannot be quantised.
+#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
+pub enum EncodeError {
+    /// A weight that is not finite, or too large for its scale.
+    #[error("{value} at element {index} cannot be quantised; the largest magnitude is {largest}")]
+    Unfit {
+        /// Row-major index.
+        index: usize,
+        /// The weight.
+        value: f32,
+        /// What the type of the scales allows.
+        largest: f32,
+    },
+    /// Values that are no rows.
+    #[error("{values} values are no rows of {cols}")]
+    Ragged {
+        /// Number of values.
+        values: usize,
+        /// Length of a row.
+        cols: usize,
+    },
+    /// An importance that is not one number a column, finite and not negative.
+    #[error("the importance must be {cols} finite numbers, none negative, one a column")]
+    Importance {
+        /// Number of columns.
+        cols: usize,
+    },
+}
+
+/// Quantises `values`, rows of `cols` weights each. Rows are spread over the processor's cores,
+/// except in a browser, and do not depend on one another.
+///
+/// # Errors
+/// [`EncodeError`]; of several weights that do not fit, the first.
+pub fn encode(values: &[f32], cols: usize, recipe: &Recipe) -> Result<Blocks, EncodeError> {
+    if cols == 0 || !values.len().is_multiple_of(cols) {
+        return Err(EncodeError::Ragged {
+            values: values.len(),
+            cols,
+        });
+    }
+    let sound =
+        |each: &[f32]| each.len() == cols && each.iter().all(|v| v.is_finite() && *v >= 0.0);
+    if recipe.importance.is_some_and(|each| !sound(each)) {
+        return Err(EncodeError::Importance { cols });
+    }
+    let largest = largest(recipe.scheme, recipe.scale);
+    // Written so that NaN is refused too.
+    let fits = |value: &f32| value.abs() <= largest;
+    if let Some(index) = values.iter().position(|value| !fits(value)) {
+        return Err(EncodeError::Unfit {
+            index,
+            value: values[index],
+            largest,
+        });
+    }
+    let blocks = cols.div_ceil(BLOCK);
+    let rows = values.len() / cols;
+    let mut words = vec![0; rows * blocks * recipe.scheme.words()];
+    let mut scales = vec![0.0; rows * blocks];
+    let row_words = blocks * recipe.scheme.words();
+    let work: Vec<_> = values
+        .chunks_exact(cols)
+        .zip(words.chunks_exact_mut(row_words))
+        .zip(scales.chunks_exact_mut(blocks))
+        .collect();
+    let row = |((values, words), scales): ((&[f32], &mut [u32]), &mut [f32])| {
+        encode_row(values, words, scales, recipe)
+    };
+    #[cfg(not(target_arch = "wasm32"))]
+    let each: Vec<Errors> = work.into_par_iter().map(row).collect();
+    #[cfg(target_arch = "wasm32")]
+    let each: Vec<Errors> = work.into_iter().map(row).collect();
+    // Summed in order: the same weights give the same report.
+    let mut errors = Errors::default();
+    each.iter().for_each(|more| errors.add(more));
+    Ok(Blocks {
+        words,
+        scales,
+        errors,
+    })
+}
+
+fn encode_row(values: &[f32], words: &mut [u32], scales: &mut [f32], recipe: &Recipe) -> Errors {
+    let mut errors = Errors::default();
+    let places = words.chunks_exact_mut(recipe.scheme.words()).zip(scales);
+    for (index, (words, scale)) in places.enumerate() {
+        let start = index * BLOCK;
+        let block = padded(values, start);
+        let importance = recipe.importance.map(|each| padded(each, start));
+        let choice = choose(&block, importance.as_ref(), recipe);
+        pack(recipe.scheme, &choice.codes, words);
+        *scale = choice.scale;
+        for (value, code) in block.iter().zip(choice.codes) {
+            let off = f64::from(*value) - f64::from(f32::from(code) * choice.scale);
+            errors.add(&Errors {
+                max_abs: off.abs(),
+                squares: off * off,
+                weight_squares: f64::from(*value) * f64::from(*value),
+            });
+        }
+    }
+    errors
+}
+
+/// The block that starts at `start`, filled up with zeros.
+fn padded(values: &[f32], start: usize) -> [f32; BLOCK] {
+    let end = values.len().min(start + BLOCK);
+    let mut block = [0.0; BLOCK];
+    block[..end - start].copy_from_slice(&values[start..end]);
+    block
+}
