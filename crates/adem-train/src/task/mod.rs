@@ -6,13 +6,17 @@
 
 mod cache;
 mod config;
+mod features;
 mod feed;
+mod package;
 mod plan;
+mod prepared;
 mod read;
 mod run;
 mod see;
 mod texts;
 mod tune;
+mod validate;
 
 pub use config::{
     Constants, ReadConfig, SaveConfig, SeeConfig, TaskConfig, TuneConfig, ValidationConfig,

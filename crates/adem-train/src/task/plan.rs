@@ -7,7 +7,8 @@ use adem_data::tokenizer::Tokenizer;
 use adem_model::TrainRow;
 
 use super::config::TaskConfig;
-use super::run::{Prepared, Reporter};
+use super::prepared::Prepared;
+use super::run::Reporter;
 use crate::budget::{Bytes, Flops, Memory, Parameters, Pass};
 use crate::error::TrainError;
 

@@ -6,184 +6,33 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use adem_data::datasets::{LoadPlan, Prompt};
 use adem_model::language::Llama;
 use adem_model::nn::Builder;
-use adem_model::{AdemVl, ModelConfig, RandomInit, TensorSource};
-use adem_package::Task;
-use burn::tensor::{Device, Tensor};
+use adem_model::{AdemVl, RandomInit, TensorSource};
+use burn::tensor::Device;
 use serde_json::{Value, json};
 
 use super::cache::FeatureCache;
 use super::config::TaskConfig;
-use super::feed::{Feed, pictures};
+use super::features::fill;
+use super::package::package;
+use super::prepared::Prepared;
 use super::read::Read;
 use super::see::{See, Seer};
-use super::texts::{Language, Opened, lines, tokenizer_json};
-use super::tune::Tune;
+use super::texts::lines;
 use crate::checkpoint::Tensors;
 use crate::error::TrainError;
-use crate::export::{About, export};
 use crate::loader::cores;
 use crate::optimiser::Rule;
 use crate::progress::Log;
 use crate::run::{Outcome, StagePlan, run_stage};
 use crate::scenes::Stopped;
 use crate::schedule::{Rate, Schedule};
-use crate::stage::{Stage, Start};
+use crate::stage::Stage;
 use crate::weights::{Layers, Precision, WeightFiles};
 
 /// Hears of rows that are skipped and of what is being prepared.
 pub type Reporter = Arc<dyn Fn(&str) + Send + Sync>;
-
-/// Longest answer that a package allows, in tokens.
-const MAX_NEW_TOKENS: u32 = 64;
-
-/// Everything that is read before anything is computed.
-pub(crate) struct Prepared {
-    pub config: TaskConfig,
-    /// The model with the tokeniser's vocabulary.
-    pub model: ModelConfig,
-    pub language: Arc<Language>,
-    pub tokenizer_json: Vec<u8>,
-    pub data: Opened,
-    pub validation: Option<(Opened, usize)>,
-    pub files: Option<WeightFiles>,
-    /// Samples of an epoch.
-    pub samples: u64,
-}
-
-impl Prepared {
-    /// Opens data, tokeniser and weights; `folder` keeps a tokeniser that is trained here.
-    ///
-    /// # Errors
-    /// Whatever is wrong with them, by name.
-    pub(crate) fn new(
-        config: &TaskConfig,
-        folder: Option<&Path>,
-        report: &Reporter,
-        with_weights: bool,
-    ) -> Result<Self, TrainError> {
-        config.validate()?;
-        let files = match config.weights.files.as_slice() {
-            files if files.is_empty() || !with_weights => None,
-            files => Some(WeightFiles::open(files)?),
-        };
-        let open = |data: &adem_data::datasets::DatasetConfig| {
-            let report = Arc::clone(report);
-            Opened::new(data, move |row| report(row))
-        };
-        let Some(data) = &config.data else {
-            return Err(TrainError::Config {
-                field: "data",
-                message: "is not given".to_owned(),
-            });
-        };
-        let data = open(data)?;
-        let validation = match &config.validation {
-            None => None,
-            Some(v) => Some((open(&v.data)?, v.batches)),
-        };
-        let tokenizer_json = tokenizer_json(config, folder, || data.captions())?;
-        let language = Arc::new(Language::new(&tokenizer_json, &config.prompts)?);
-        let mut model = config.model.clone();
-        let vocabulary = language.tokenizer.vocab_size();
-        match config.read {
-            Some(_) => model.llama.vocab_size = vocabulary,
-            None if model.llama.vocab_size != vocabulary => {
-                return Err(TrainError::Config {
-                    field: "weights.tokenizer",
-                    message: format!(
-                        "has {vocabulary} tokens, the decoder's vocabulary \
-                         (model.llama.vocab_size) {}: it belongs to another model",
-                        model.llama.vocab_size
-                    ),
-                });
-            }
-            None => {}
-        }
-        model.validate()?;
-        let samples = match (config.tune.epoch_samples, data.source.samples()?) {
-            (Some(n), _) | (None, Some(n)) => n,
-            (None, None) => {
-                return Err(TrainError::Config {
-                    field: "tune.epoch_samples",
-                    message: "is not given, and the data set does not know how many samples it has"
-                        .to_owned(),
-                });
-            }
-        };
-        let largest = [
-            config.tune.batch,
-            config.see.as_ref().map_or(0, |s| s.batch),
-        ];
-        let most = largest.into_iter().max().unwrap_or(0) as u64;
-        if samples < most {
-            return Err(TrainError::Config {
-                field: "tune.batch",
-                message: format!("is up to {most}, but the data set has {samples} samples"),
-            });
-        }
-        Ok(Self {
-            config: config.clone(),
-            model,
-            language,
-            tokenizer_json,
-            data,
-            validation,
-            files,
-            samples,
-        })
-    }
-
-    /// Steps of an epoch of the tuning.
-    pub(crate) fn steps_per_epoch(&self) -> u64 {
-        (self.samples / self.config.tune.batch as u64).max(1)
-    }
-
-    /// Learning rate of the tuning, the authors' way: by the share of epochs done before the step.
-    pub(crate) fn tune_rate(&self) -> Rate {
-        let t = &self.config.tune;
-        Rate {
-            schedule: Schedule {
-                lr: self.config.lr(),
-                min_lr: t.min_lr,
-                warmup: t.warmup_epochs,
-                total: t.epochs,
-            },
-            steps_per_unit: self.steps_per_epoch() as f64,
-            lead: 0,
-        }
-    }
-
-    pub(crate) fn tune_stage(&self, cache: Option<Arc<FeatureCache>>) -> Tune {
-        Tune {
-            config: self.config.clone(),
-            model: self.model.clone(),
-            language: Arc::clone(&self.language),
-            data: self.data.clone(),
-            validation: self.validation.clone(),
-            cache,
-        }
-    }
-
-    /// Questions, captions or both, by the data set's first sample.
-    fn tasks(&self) -> Result<Vec<Task>, TrainError> {
-        use adem_data::datasets::{Mark, Order, Part};
-        let order = Order {
-            seed: 0,
-            epoch: 0,
-            shuffle: false,
-            part: Part::WHOLE,
-        };
-        let bad = &self.data.bad;
-        let mut records = self.data.source.records(&order, &Mark::default(), bad)?;
-        Ok(match records.next()?.map(|s| s.prompt) {
-            None | Some(Prompt::Caption) => vec![Task::Caption],
-            Some(_) => vec![Task::Caption, Task::Question],
-        })
-    }
-}
 
 /// Runs the recipe in `folder` on `devices` and writes `folder/package` where the config asks for
 /// it. An earlier run with the same settings is continued. Setting `stop` ends the run after the
@@ -411,7 +260,7 @@ impl Run<'_> {
         };
         let cache = match t.cache_features {
             false => None,
-            true => match self.cache(&frozen)? {
+            true => match self.features(&frozen)? {
                 Some(cache) => Some(Arc::new(cache)),
                 None => return Ok(Stopped::Yes),
             },
@@ -451,141 +300,18 @@ impl Run<'_> {
                 random: RandomInit::new(seed),
                 may_draw: |_| false,
             };
-            self.export(source, steps)?;
+            let folder = self.folder.join("package");
+            package(&self.prepared, source, steps, &folder)?;
         }
         Ok(Stopped::No)
     }
 
-    /// The features of all pictures of the data set: those that are not there yet are computed.
-    /// `None` when the run was stopped.
-    fn cache(&mut self, frozen: &[Tensors]) -> Result<Option<FeatureCache>, TrainError> {
-        let p = &mut self.prepared;
-        let c = &p.config;
-        let clip = &p.model.clip;
-        let depends_on = json!({
-            "weights": p.files.as_ref().map(WeightFiles::fingerprint), "see": c.see,
-            "seed": c.seed, "clip": clip, "normalisation": c.normalisation,
-            "data": c.see.as_ref().map(|_| p.data.source.name()),
-            "precision": c.weights.precision,
-        });
-        let fingerprint = depends_on
-            .to_string()
-            .bytes()
-            .fold(0xcbf2_9ce4_8422_2325u64, |h, b| {
-                (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3)
-            });
-        let shape = [1 + clip.grid() * clip.grid(), clip.width];
-        let cache = FeatureCache::open(self.folder, fingerprint, shape)?;
-        let device = self.device.clone().inner();
-        let mut source = Layers {
-            trained: frozen.to_vec(),
-            files: p.files.as_mut(),
-            random: RandomInit::new(c.seed),
-            may_draw: |_| false,
-        };
-        let mut b = Builder::new(&mut source, &device).with_frozen(c.weights.precision.dtype());
-        let visual = adem_model::vision::ClipVision::new(&mut b, "backbone.visual", &p.model)
-            .map_err(|e| TrainError::Model(e.into()))?;
+    /// The features of all pictures, where they are cached; `None` when the run was stopped.
+    fn features(&mut self, frozen: &[Tensors]) -> Result<Option<FeatureCache>, TrainError> {
         (self.report)("encoding the pictures of the data set");
-        let encoder = p
-            .language
-            .encoder(c.tune.max_tokens, 0, p.data.config.caption_style);
-        let plan = LoadPlan {
-            shuffle: false,
-            epochs: Some(1),
-            pool: 1,
-            batch: 16,
-            ..LoadPlan::default()
-        };
-        let start = Start {
-            threads: cores(),
-            ..Start::default()
-        };
-        let planes = pictures(c, &p.data);
-        let mut feed = Feed::new(&p.data, encoder, Some(planes), &plan, &start, Ok)?;
-        let side = clip.image_size;
-        while let Some(batch) = feed.next_or_end()? {
-            let each = 3 * side * side;
-            for (i, example) in batch.examples.iter().enumerate() {
-                let id = &example.sample.id;
-                if !example.has_picture || cache.holds(id) {
-                    continue;
-                }
-                let own = batch
-                    .pixels
-                    .get(i * each..(i + 1) * each)
-                    .unwrap_or_default();
-                let data = burn::tensor::TensorData::new(own.to_vec(), [1, 3, side, side]);
-                let features = visual.forward(Tensor::from_data(data, &device), None);
-                let values = features
-                    .try_into_data()
-                    .map_err(|e| TrainError::Read(e.to_string()))?
-                    .try_to_vec::<f32>()
-                    .map_err(|e| TrainError::Read(format!("{e:?}")))?;
-                cache.add(id, &values)?;
-            }
-            if self.stop.load(std::sync::atomic::Ordering::Relaxed) {
-                return Ok(None);
-            }
-        }
-        Ok(Some(cache))
+        let (device, stop) = (&self.device, self.stop);
+        fill(&mut self.prepared, frozen, self.folder, device, stop)
     }
-
-    fn export(&self, source: Layers, steps: u64) -> Result<(), TrainError> {
-        let p = &self.prepared;
-        let tensors = collect(&p.model, source)?;
-        let stages = [
-            p.config
-                .see
-                .as_ref()
-                .map(|s| format!("{} epochs of seeing, ", s.epochs)),
-            p.config
-                .read
-                .as_ref()
-                .map(|r| format!("{} epochs of reading, ", r.epochs)),
-        ];
-        let stages: String = stages.into_iter().flatten().collect();
-        let about = About {
-            name: p.config.name.clone(),
-            prompts: p.config.prompts.clone(),
-            normalisation: p.config.normalisation.values(),
-            tasks: p.tasks()?,
-            max_new_tokens: MAX_NEW_TOKENS.min(p.model.llama.max_seq_len as u32 / 2),
-            training: format!(
-                "adem train, seed {}: {stages}{steps} steps of ADEM-VL tuning",
-                p.config.seed
-            ),
-            data: p.data.source.name().to_owned(),
-            licence: "that of the data set and of the weights it started from".to_owned(),
-        };
-        let folder = self.folder.join("package");
-        export(about, &p.model, &p.tokenizer_json, tensors, &folder)
-    }
-}
-
-/// Every tensor of the model that is run, on the host.
-fn collect(model: &ModelConfig, source: Layers) -> Result<Tensors, TrainError> {
-    struct Recorder<'a> {
-        source: Layers<'a>,
-        found: Tensors,
-    }
-    impl TensorSource for Recorder<'_> {
-        fn tensor(
-            &mut self,
-            name: &str,
-            shape: &[usize],
-        ) -> Result<burn::tensor::TensorData, adem_model::SourceError> {
-            let data = self.source.tensor(name, shape)?;
-            self.found.map.insert(name.to_owned(), data.clone());
-            Ok(data)
-        }
-    }
-    let mut recorder = Recorder {
-        source,
-        found: Tensors::default(),
-    };
-    AdemVl::new(model, &mut recorder, &Device::flex())?;
-    Ok(recorder.found)
 }
 
 fn epochs_rate(lr: f64, warmup: f64, epochs: f64, per_epoch: u64) -> Rate {
