@@ -1,16 +1,20 @@
-//! Whole models: gradients, and five steps of AdamW through Burn's own optimiser.
+//! Whole models: gradients, kept and recomputed, and five steps of the trainer's AdamW.
 
 use std::collections::BTreeMap;
 
 use adem_model::AdemVl;
 use adem_tests::golden::Array;
-use burn::module::{Module, ModuleVisitor, Param, ParamGroup};
-use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
+use adem_train::recompute::{self, Lesson, Sight};
+use adem_train::{AdamWSettings, NamedAdamW};
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 
 use crate::backend::Backend;
-use crate::compare::{Report, difference, download};
+use crate::compare::{Report, difference, download, upload};
 use crate::whole::Fixture;
 
 /// What a module's parameters hold and receive, by their names in checkpoints.
@@ -57,19 +61,50 @@ fn parameters(model: &AdemVl, gradients: &GradientsParams) -> Parameters {
 
 /// The model with everything frozen that ADEM-VL does not train.
 fn trainable(fixture: &Fixture, backend: &Backend) -> AdemVl {
-    let frozen = ParamGroup::all().exclude(ParamGroup::from_predicate("adapter"));
-    fixture
-        .build(&backend.training())
-        .set_require_grad_group(frozen, false)
+    adem_train::freeze(fixture.build(&backend.training()), AdemVl::is_trained)
 }
 
 fn gradients(backend: &Backend) {
+    compare(backend, "gradients", |fixture, model| {
+        let loss = fixture.batch().loss(model, &backend.training());
+        GradientsParams::from_grads(loss.backward(), model)
+    });
+}
+
+/// The same, one block at a time.
+fn recomputed_gradients(backend: &Backend) {
+    compare(backend, "recomputed gradients", |fixture, model| {
+        let batch = fixture.batch();
+        let mut rng = ChaCha8Rng::seed_from_u64(0);
+        let pixels = upload::<4>(&batch.pixels, &backend.training());
+        let lesson = Lesson {
+            pictures: &batch.pictures(),
+            rows: &batch.rows,
+            prefix: &batch.prefix,
+            max_tokens: batch.max_tokens,
+        };
+        let sight = Sight::Pixels(pixels, 0.0, &mut rng);
+        let (loss, gradients) = recompute::gradients(model, sight, &lesson).unwrap();
+        let want = fixture.json["loss"].as_f64().unwrap();
+        let got = f64::from(download(loss).values[0]);
+        assert!(
+            (got - want).abs() < backend.tolerances.loss,
+            "{got} and {want}"
+        );
+        gradients
+    });
+}
+
+fn compare(
+    backend: &Backend,
+    what: &'static str,
+    gradients: impl Fn(&Fixture, &AdemVl) -> GradientsParams,
+) {
     let tolerance = backend.tolerances.gradients;
-    let mut report = Report::new("gradients", backend.name);
+    let mut report = Report::new(what, backend.name);
     for fixture in Fixture::all() {
         let model = trainable(&fixture, backend);
-        let loss = fixture.batch().loss(&model, &backend.training());
-        let gradients = GradientsParams::from_grads(loss.backward(), &model);
+        let gradients = gradients(&fixture, &model);
         let got = parameters(&model, &gradients).gradients;
         let norms = fixture.json["grad_norms"].as_object().unwrap();
         for (name, gradient) in &got {
@@ -95,25 +130,19 @@ fn gradients(backend: &Backend) {
     report.finish();
 }
 
-/// The authors' AdamW: decay on matrices, none on biases.
-fn optimiser(json: &Value) -> ModuleOptimizer {
+/// The authors' AdamW: decay on matrices, none on biases, which the trainer tells by their rank.
+fn optimiser(json: &Value, fixture: &Fixture) -> NamedAdamW {
     let number = |v: &Value| v.as_f64().unwrap() as f32;
-    let config = AdamWConfig::new()
-        .with_beta_1(number(&json["betas"][0]))
-        .with_beta_2(number(&json["betas"][1]))
-        .with_epsilon(number(&json["eps"]))
-        .with_weight_decay(number(&json["weight_decay"]));
-    let exempt: Vec<String> = json["decay"]
-        .as_object()
-        .unwrap()
-        .iter()
-        .filter(|(_, decays)| *decays == false)
-        .map(|(name, _)| name.replace("backbone.visual.", "visual."))
-        .collect();
-    let undecayed = config.clone().with_weight_decay(0.0);
-    config
-        .init()
-        .with_group(ParamGroup::from_paths(exempt), undecayed.build(), None)
+    for (name, decays) in json["decay"].as_object().unwrap() {
+        let rank = fixture.model.f32(&format!("w.{name}")).shape.len();
+        assert_eq!(*decays, rank > 1, "{name}");
+    }
+    NamedAdamW::new(&AdamWSettings {
+        beta_1: number(&json["betas"][0]),
+        beta_2: number(&json["betas"][1]),
+        epsilon: number(&json["eps"]),
+        weight_decay: number(&json["weight_decay"]),
+    })
 }
 
 /// Gradients below this are rounding to Adam: it divides each by its own size, so that a last
@@ -172,13 +201,13 @@ fn five_steps(backend: &Backend) {
         for (schedule, trace) in schedules {
             let batch = fixture.batch();
             let mut model = trainable(&fixture, backend);
-            let mut optimiser = optimiser(adamw);
+            let mut optimiser = optimiser(adamw, &fixture);
             let mut losses = Vec::new();
             for lr in trace["lr"].as_array().unwrap() {
                 let loss = batch.loss(&model, &device);
                 losses.push(download(loss.clone()).values[0]);
-                let gradients = GradientsParams::from_grads(loss.backward(), &model);
-                model = optimiser.step(lr.as_f64().unwrap(), model, gradients);
+                let mut gradients = GradientsParams::from_grads(loss.backward(), &model);
+                model = optimiser.step(lr.as_f64().unwrap(), model, &mut gradients);
             }
             losses.push(download(batch.loss(&model, &device)).values[0]);
 
@@ -231,4 +260,4 @@ fn five_steps(backend: &Backend) {
     report.finish();
 }
 
-crate::on_every_backend!(gradients, five_steps);
+crate::on_every_backend!(gradients, recomputed_gradients, five_steps);

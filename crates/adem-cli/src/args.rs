@@ -214,24 +214,29 @@ pub struct QuantizeArgs {
     pub json: bool,
 }
 
-/// A recipe of this program.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Recipe {
-    /// A small captioner of drawn scenes, from nothing: the model that is shipped.
-    Scenes,
-}
-
 #[derive(Debug, Clone, Args)]
 pub struct TrainArgs {
-    /// What to train.
-    #[arg(long, value_enum)]
-    pub recipe: Recipe,
-    /// Settings that differ from the recipe's own, as TOML.
-    #[arg(long, value_name = "FILE")]
+    /// Settings that differ from a recipe's own, as TOML; its key `recipe` names the recipe.
+    #[arg(value_name = "CONFIG")]
     pub config: Option<PathBuf>,
-    /// Where checkpoints, metrics.jsonl and, at the end, the package go.
-    #[arg(long, value_name = "DIR", default_value = "runs/scenes")]
-    pub out: PathBuf,
+    /// A recipe of this program: scenes (the shipped model), coco-caption, scienceqa, instruction,
+    /// flickr8k.
+    #[arg(long, value_name = "NAME")]
+    pub recipe: Option<String>,
+    /// A single setting over recipe and file, as `tune.batch=16` or `data.source.root=/data/sqa`.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Where checkpoints, metrics.jsonl and, at the end, the package go; otherwise runs/RECIPE or
+    /// runs/CONFIG.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Print parameters, memory, arithmetic, schedule and the first samples, and train nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Devices that share every batch: graphics cards of this machine, or threads of the processor,
+    /// one each.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub devices: u16,
     /// What computes.
     #[arg(long, value_enum, default_value_t = DeviceName::Cpu)]
     pub device: DeviceName,

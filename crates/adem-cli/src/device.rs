@@ -15,6 +15,37 @@ pub fn open(name: DeviceName) -> Result<Device, CliError> {
     }
 }
 
+/// Opens `count` devices of a kind, for a training that spreads over them.
+pub fn open_many(name: DeviceName, count: u16) -> Result<Vec<Device>, CliError> {
+    match (name, count) {
+        (_, 1) => Ok(vec![open(name)?]),
+        (DeviceName::Cpu, n) => Ok(vec![Device::flex(); usize::from(n)]),
+        (DeviceName::Cuda, n) => cards(n),
+        (DeviceName::Wgpu, _) => Err(refused(
+            DeviceName::Wgpu,
+            "one card is used through WebGPU; leave --devices out, or use --device cuda",
+        )),
+    }
+}
+
+/// The first `count` NVIDIA cards.
+fn cards(count: u16) -> Result<Vec<Device>, CliError> {
+    #[cfg(feature = "cuda")]
+    let found = Device::enumerate(burn::tensor::DeviceType::Cuda).to_vec();
+    #[cfg(not(feature = "cuda"))]
+    let found: Vec<Device> = Vec::new();
+    match found.get(..usize::from(count)) {
+        Some(cards) => Ok(cards.to_vec()),
+        None => Err(refused(
+            DeviceName::Cuda,
+            format!(
+                "--devices {count}, but there are {} NVIDIA cards",
+                found.len()
+            ),
+        )),
+    }
+}
+
 #[cfg(feature = "cuda")]
 fn cuda() -> Result<Device, CliError> {
     use burn::tensor::DeviceType;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use adem_eval::scenes::EvalError;
 use adem_package::PackageError;
 use adem_pipeline::PipelineError;
+use adem_train::TrainError;
 
 #[derive(Debug, thiserror::Error)]
 pub enum CliError {
@@ -33,9 +34,7 @@ pub enum CliError {
     #[error("{0}")]
     Eval(#[from] EvalError),
     #[error("{0}")]
-    Train(#[from] adem_train::TrainError),
-    #[error("settings {}: {message}", path.display())]
-    Settings { path: PathBuf, message: String },
+    Train(#[from] TrainError),
     #[error("cannot write {}: {message}", path.display())]
     Draw { path: PathBuf, message: String },
     /// The user stopped a run; it can be continued.
@@ -54,7 +53,8 @@ impl CliError {
     /// The program's exit status for this error.
     pub fn status(&self) -> u8 {
         match self {
-            Self::Usage(_) | Self::Settings { .. } | Self::Eval(EvalError::Zero { .. }) => 2,
+            Self::Usage(_) | Self::Eval(EvalError::Zero { .. }) => 2,
+            Self::Train(TrainError::Settings { .. } | TrainError::Config { .. }) => 2,
             Self::Stopped
             | Self::Quantize {
                 source: PackageError::Stopped,

@@ -1,52 +1,98 @@
 //! `adem train`.
 
 use std::io::{self, IsTerminal, Write};
-use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
 
-use adem_train::scenes::{ScenesConfig, Stopped};
-use adem_train::{Log, Report, scenes};
+use adem_train::scenes::{self, ScenesConfig, Stopped};
+use adem_train::task::{self, Reporter};
+use adem_train::{Log, Recipe, Report, Source, single_process};
 
-use crate::args::{Recipe, TrainArgs};
+use crate::args::TrainArgs;
 use crate::error::CliError;
 use crate::{device, output, stop};
 
 pub fn run(args: TrainArgs) -> Result<(), CliError> {
-    match args.recipe {
-        Recipe::Scenes => train_scenes(&args),
-    }
-}
-
-fn train_scenes(args: &TrainArgs) -> Result<(), CliError> {
-    let config = match &args.config {
-        None => ScenesConfig::default(),
-        Some(path) => read_settings(path)?,
+    single_process(|name| std::env::var(name).ok())?;
+    let source = Source {
+        recipe: args.recipe.clone(),
+        file: args.config.clone(),
+        set: args.set.clone(),
     };
-    let device = device::open(args.device)?;
-    std::fs::create_dir_all(&args.out)
-        .map_err(|error| adem_train::TrainError::file(&args.out, error))?;
+    let recipe = source.read()?;
+    if args.dry_run {
+        return output::line(dry_run(&recipe, usize::from(args.devices))?.trim_end());
+    }
+    let out = folder(&args);
+    let devices = device::open_many(args.device, args.devices)?;
+    std::fs::create_dir_all(&out).map_err(|error| adem_train::TrainError::file(&out, error))?;
     let terminal = io::stderr().is_terminal();
-    let mut log = Log::new(&args.out, move |report| show(report, terminal))?;
+    let mut log = Log::new(&out, move |report| show(report, terminal))?;
     let stop = stop::flag("this step and a checkpoint");
-    let ended = scenes::train(&config, &args.out, &device, &mut log, &stop)?;
+    let ended = match &recipe {
+        Recipe::Scenes(config) => scenes::train(config, &out, &devices, &mut log, &stop)?,
+        Recipe::Task(config) => {
+            let report: Reporter = Arc::new(|text| eprintln!("adem: {text}"));
+            task::train(config, &out, &devices, &mut log, &report, &stop)?
+        }
+    };
     if terminal {
         eprintln!();
     }
+    let package = out.join("package");
     match ended {
         Stopped::Yes => Err(CliError::Stopped),
-        Stopped::No => output::line(&format!(
-            "wrote the package {}",
-            args.out.join("package").display()
-        )),
+        Stopped::No if package.is_dir() => {
+            output::line(&format!("wrote the package {}", package.display()))
+        }
+        Stopped::No => {
+            let adapters = out.join("tune.safetensors");
+            output::line(&format!(
+                "trained; the adapters are in {}",
+                adapters.display()
+            ))
+        }
     }
 }
 
-fn read_settings(path: &Path) -> Result<ScenesConfig, CliError> {
-    let settings = |message: String| CliError::Settings {
-        path: path.to_owned(),
-        message,
+/// Where a run goes that was not told.
+fn folder(args: &TrainArgs) -> PathBuf {
+    let name = match (&args.config, &args.recipe) {
+        (Some(config), _) => config.file_stem().map(|s| s.to_string_lossy().into_owned()),
+        (None, recipe) => recipe.clone(),
     };
-    let text = std::fs::read_to_string(path).map_err(|error| settings(error.to_string()))?;
-    toml::from_str(&text).map_err(|error| settings(error.to_string()))
+    args.out
+        .clone()
+        .unwrap_or_else(|| PathBuf::from("runs").join(name.unwrap_or_else(|| "run".to_owned())))
+}
+
+fn dry_run(recipe: &Recipe, devices: usize) -> Result<String, CliError> {
+    match recipe {
+        Recipe::Task(config) => Ok(task::describe(config, devices)?),
+        Recipe::Scenes(config) => Ok(scenes_stages(config)),
+    }
+}
+
+/// The stages of the recipe `scenes`: its data are drawn, its sizes those of its model card.
+fn scenes_stages(config: &ScenesConfig) -> String {
+    let stages = [
+        ("see", &config.see),
+        ("read", &config.read),
+        ("tune", &config.tune),
+    ];
+    let lines = stages.map(|(name, s)| {
+        format!(
+            "{name}: {} steps of {} samples, lr {} after {} steps of warm-up",
+            s.steps, s.batch, s.lr, s.warmup
+        )
+    });
+    let p = adem_train::Parameters::of(&config.model);
+    format!(
+        "{}\nparameters: {} frozen and {} trained while tuning",
+        lines.join("\n"),
+        p.frozen(),
+        p.trained()
+    )
 }
 
 /// One line on the terminal, a line a report elsewhere.
@@ -57,6 +103,7 @@ fn show(report: &Report, terminal: bool) {
         steps,
         loss,
         lr,
+        skipped,
         samples_per_second,
         seconds_left,
     } = report;
@@ -65,11 +112,15 @@ fn show(report: &Report, terminal: bool) {
         true => ("\r\x1b[K", ""),
         false => ("", "\n"),
     };
+    let skipped = match skipped {
+        0 => String::new(),
+        n => format!("  {n} skipped"),
+    };
     // Progress that cannot be shown is no reason to stop.
     let _ = write!(
         io::stderr(),
         "{start}{stage} {step}/{steps}  loss {loss:.4}  lr {lr:.2e}  {samples_per_second:.0}/s  \
-         about {left} left{end}"
+         about {left} left{skipped}{end}"
     );
     let _ = io::stderr().flush();
 }

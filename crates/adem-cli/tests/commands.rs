@@ -407,3 +407,97 @@ fn a_bench_measures_every_stage() {
     let table = place.run(&["bench", "--runs", "5"]);
     assert_says(&table.out, &["vision, ms", "median of 5 runs"]);
 }
+
+#[test]
+fn a_training_is_planned_without_weights_and_refused_before_anything_is_written() {
+    let place = Place::new();
+    let plan = place.run(&["train", "--recipe", "coco-caption", "--dry-run"]);
+    assert_eq!((plan.status, plan.err.as_str()), (0, ""));
+    assert_says(&plan.out, &["4,530,432", "GiB", "TFLOP", "first samples"]);
+
+    place.put(
+        "run.toml",
+        b"recipe = \"coco-caption\"\n[tune]\nepocs = 3\n",
+    );
+    let unknown = place.run(&["train", "run.toml"]);
+    assert_eq!(unknown.status, 2);
+    assert_says(&unknown.err, &["run.toml", "epocs"]);
+
+    let no_weights = place.run(&["train", "--recipe", "scienceqa"]);
+    assert_eq!(no_weights.status, 2);
+    assert_says(&no_weights.err, &["weights.tokenizer"]);
+
+    let mut several = place.command(&["train", "--recipe", "scenes"]);
+    let several = Ran::of(several.env("WORLD_SIZE", "4").output().unwrap());
+    assert_eq!(several.status, 1);
+    assert_says(&several.err, &["WORLD_SIZE=4", "--devices"]);
+    assert!(!place.path("runs/scenes/see.safetensors").exists());
+    assert!(!place.path("runs/run/tokenizer.json").exists());
+}
+
+#[test]
+fn a_training_on_two_devices_writes_a_package_that_captions() {
+    let place = Place::new();
+    fs::create_dir(place.path("images")).unwrap();
+    let mut rows = String::new();
+    for i in 0..4 {
+        fs::copy(
+            place.path("picture.png"),
+            place.path("images").join(format!("{i}.png")),
+        )
+        .unwrap();
+        rows += &format!("{{\"image\": \"{i}.png\", \"caption\": \"picture number {i}\"}}\n");
+    }
+    place.put("captions.jsonl", rows.as_bytes());
+    place.put("run.toml", TINY_RUN.as_bytes());
+    let trained = place.run(&["train", "run.toml", "--devices", "2", "--out", "out"]);
+    assert_eq!(trained.status, 0, "{}", trained.err);
+    assert_says(&trained.out, &["out/package"]);
+    let caption = place.run(&["caption", "picture.png", "--package", "out/package"]);
+    assert_eq!(caption.status, 0, "{}", caption.err);
+    // Nothing is left to do.
+    let again = place.run(&["train", "run.toml", "--devices", "2", "--out", "out"]);
+    assert_eq!(again.status, 0, "{}", again.err);
+}
+
+/// A run of a few steps.
+const TINY_RUN: &str = r#"
+recipe = "flickr8k"
+[model.llama]
+dim = 16
+n_layers = 1
+n_heads = 2
+ffn_hidden = 16
+[model.clip]
+image_size = 16
+patch = 4
+width = 16
+layers = 2
+heads = 2
+[model.adem]
+hidden_proj = 8
+down_sample = [16, 4]
+[weights]
+train_tokenizer = 300
+[data.source]
+kind = "captions"
+file = "captions.jsonl"
+images = "images"
+[validation.data.source]
+kind = "captions"
+file = "captions.jsonl"
+images = "images"
+[see]
+epochs = 1
+warmup_epochs = 0
+batch = 2
+[read]
+epochs = 1
+warmup_epochs = 0
+batch = 2
+[tune]
+epochs = 1
+warmup_epochs = 0
+batch = 2
+micro_batch = 2
+"#;

@@ -76,8 +76,15 @@ impl AdemVl {
         source: &mut dyn TensorSource,
         device: &Device,
     ) -> Result<Self, ModelError> {
+        Self::build(config, &mut Builder::new(source, device))
+    }
+
+    /// [`new`](Self::new) with a builder that may keep the frozen matrices in half precision.
+    ///
+    /// # Errors
+    /// Those of [`new`](Self::new).
+    pub fn build(config: &ModelConfig, b: &mut Builder) -> Result<Self, ModelError> {
         config.validate()?;
-        let b = &mut Builder::new(source, device);
         let (a, dim, width) = (&config.adem, config.llama.dim, config.clip.width);
         let widths = [width, a.hidden_proj, dim];
         let emb = [1, a.visual_tokens(), dim];
@@ -122,6 +129,11 @@ impl AdemVl {
         }
         self.config = config;
         Ok(())
+    }
+
+    /// Whether ADEM-VL trains the tensor of this name; all others stay frozen.
+    pub fn is_trained(name: &str) -> bool {
+        name.contains("adapter")
     }
 
     /// Name of a parameter in checkpoints, from its path in this module.
@@ -192,7 +204,7 @@ impl AdemVl {
     }
 
     /// Decoder's view of a prompt's pictures.
-    pub(crate) fn vision<'a>(&'a self, prompt: &'a VisualPrompt) -> Vision<'a> {
+    pub fn vision<'a>(&'a self, prompt: &'a VisualPrompt) -> Vision<'a> {
         Vision {
             memory: &prompt.memory,
             config: &self.config.adem,
@@ -200,7 +212,7 @@ impl AdemVl {
     }
 
     /// Visual tokens in the text of a row with a picture.
-    pub(crate) fn text_tokens(&self) -> usize {
+    pub fn text_tokens(&self) -> usize {
         self.config.adem.text_tokens()
     }
 
@@ -227,6 +239,25 @@ impl AdemVl {
         text.mask_where(mask, picked)
     }
 
+    /// Embeddings `[rows, tokens, dim]` of a training batch and the labels of every place: the
+    /// decoder's input. Rows that follow one another may share a picture: there are as many for
+    /// each.
+    ///
+    /// # Errors
+    /// Those of [`forward`](Self::forward).
+    pub fn assemble(
+        &self,
+        prompt: &VisualPrompt,
+        rows: &[TrainRow],
+        prefix: &Prefix,
+        max_tokens: usize,
+    ) -> Result<(Tensor<3>, Labels), ModelError> {
+        prompt.serves(rows.len())?;
+        let batch = assemble_rows(rows, self.text_tokens(), prefix, max_tokens)?;
+        let embeddings = self.embed(&batch.slots, prompt.tokens.as_ref());
+        Ok((embeddings, batch.labels))
+    }
+
     /// Runs a training batch. Returns normalised hidden states `[rows, tokens, dim]` and the
     /// labels of every place. Rows that follow one another may share a picture: there are as many
     /// for each.
@@ -241,14 +272,12 @@ impl AdemVl {
         prefix: &Prefix,
         max_tokens: usize,
     ) -> Result<(Tensor<3>, Labels), ModelError> {
-        prompt.serves(rows.len())?;
-        let batch = assemble_rows(rows, self.text_tokens(), prefix, max_tokens)?;
-        let embeddings = self.embed(&batch.slots, prompt.tokens.as_ref());
+        let (embeddings, labels) = self.assemble(prompt, rows, prefix, max_tokens)?;
         let positions = Positions::new(embeddings.dims()[1], 0, &[]);
         let hidden = self
             .llama
             .hidden(embeddings, Some(self.vision(prompt)), &positions, None);
-        Ok((hidden, batch.labels))
+        Ok((hidden, labels))
     }
 
     /// Mean cross-entropy over the labelled tokens of a training batch; see

@@ -25,6 +25,17 @@ pub struct TrainRow {
     pub picture: bool,
 }
 
+impl TrainRow {
+    /// Tokens that are learned from when the row gets `prefix` and `visual` tokens inserted and is
+    /// cut to `max_tokens`: a row's weight in the mean of a batch's loss.
+    pub fn learned(&self, visual: usize, prefix: &Prefix, max_tokens: usize) -> usize {
+        let inserted = with_prefix(&[], self.picture, visual, prefix).len();
+        let kept = max_tokens.saturating_sub(inserted);
+        let learned = self.labels.iter().take(kept).skip(1);
+        learned.filter(|label| label.is_some()).count()
+    }
+}
+
 /// For every row and place, the id that must be predicted there; `None` where nothing is learned.
 pub type Labels = Vec<Vec<Option<u32>>>;
 

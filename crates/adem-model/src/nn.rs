@@ -6,7 +6,9 @@
 use burn::module::{Module, Param};
 use burn::tensor::activation::silu;
 use burn::tensor::module::{layer_norm, linear};
-use burn::tensor::{Device, Int, Tensor};
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+
+use crate::adem::AdemVl;
 
 use crate::source::{SourceError, TensorSource};
 
@@ -14,12 +16,25 @@ use crate::source::{SourceError, TensorSource};
 pub struct Builder<'a> {
     source: &'a mut dyn TensorSource,
     device: &'a Device,
+    frozen: DType,
 }
 
 impl<'a> Builder<'a> {
     /// Layers with the tensors of `source` on `device`.
     pub fn new(source: &'a mut dyn TensorSource, device: &'a Device) -> Self {
-        Self { source, device }
+        Self {
+            source,
+            device,
+            frozen: DType::F32,
+        }
+    }
+
+    /// Keeps the matrices that are never trained in `dtype`: half the memory, and matrix products
+    /// in that precision. Everything else stays `f32`.
+    #[must_use]
+    pub fn with_frozen(mut self, dtype: DType) -> Self {
+        self.frozen = dtype;
+        self
     }
 
     /// The device layers are built on.
@@ -36,15 +51,38 @@ impl<'a> Builder<'a> {
         name: &str,
         shape: [usize; D],
     ) -> Result<Param<Tensor<D>>, SourceError> {
-        let data = self.source.tensor(name, &shape)?;
-        if data.shape().as_slice() != shape.as_slice() {
-            return Err(SourceError::Shape {
+        let data = self.data(name, &shape)?;
+        Ok(Param::from_data(data, self.device))
+    }
+
+    /// The parameter `name` of `shape` that multiplies activations: kept in the precision of
+    /// [`with_frozen`](Self::with_frozen) unless it is trained.
+    ///
+    /// # Errors
+    /// Those of [`TensorSource::tensor`].
+    pub fn matrix(
+        &mut self,
+        name: &str,
+        shape: [usize; 2],
+    ) -> Result<Param<Tensor<2>>, SourceError> {
+        if self.frozen == DType::F32 || AdemVl::is_trained(name) {
+            return self.param(name, shape);
+        }
+        let data = self.data(name, &shape)?.convert_dtype(self.frozen);
+        let tensor = Tensor::from_data(data, (self.device, self.frozen));
+        Ok(Param::from_tensor(tensor))
+    }
+
+    fn data(&mut self, name: &str, shape: &[usize]) -> Result<TensorData, SourceError> {
+        let data = self.source.tensor(name, shape)?;
+        match data.shape().as_slice() == shape {
+            true => Ok(data),
+            false => Err(SourceError::Shape {
                 name: name.to_owned(),
                 expected: shape.to_vec(),
                 found: data.shape().to_vec(),
-            });
+            }),
         }
-        Ok(Param::from_data(data, self.device))
     }
 }
 
@@ -69,7 +107,7 @@ impl Linear {
         bias: bool,
     ) -> Result<Self, SourceError> {
         Ok(Self {
-            weight: b.param(&format!("{name}.weight"), [outputs, inputs])?,
+            weight: b.matrix(&format!("{name}.weight"), [outputs, inputs])?,
             bias: match bias {
                 true => Some(b.param(&format!("{name}.bias"), [outputs])?),
                 false => None,
@@ -79,11 +117,26 @@ impl Linear {
 
     /// `[.., in]` to `[.., out]`.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        linear(
-            x,
-            self.weight.val().transpose(),
-            self.bias.as_ref().map(|b| b.val()),
-        )
+        let bias = self.bias.as_ref().map(|b| b.val());
+        product(x, self.weight.val(), bias)
+    }
+}
+
+/// `x W^T + b` for activations `[.., in]`, weight `[out, in]` and bias `[out]`. A weight kept in
+/// another precision multiplies in that one; the result is in the activations' again.
+pub(crate) fn product<const D: usize>(
+    x: Tensor<D>,
+    weight: Tensor<2>,
+    bias: Option<Tensor<1>>,
+) -> Tensor<D> {
+    let (outer, inner) = (x.dtype(), weight.dtype());
+    if outer == inner {
+        return linear(x, weight.transpose(), bias);
+    }
+    let y = linear(x.cast(inner), weight.transpose(), None).cast(outer);
+    match bias {
+        Some(bias) => y + bias.unsqueeze(),
+        None => y,
     }
 }
 
@@ -163,13 +216,13 @@ impl Embedding {
         [vocabulary, dim]: [usize; 2],
     ) -> Result<Self, SourceError> {
         Ok(Self {
-            weight: b.param(&format!("{name}.weight"), [vocabulary, dim])?,
+            weight: b.matrix(&format!("{name}.weight"), [vocabulary, dim])?,
         })
     }
 
     /// Token ids `[batch, tokens]` to `[batch, tokens, dim]`.
     pub fn forward(&self, ids: Tensor<2, Int>) -> Tensor<3> {
-        burn::tensor::module::embedding(self.weight.val(), ids)
+        burn::tensor::module::embedding(self.weight.val(), ids).cast(DType::F32)
     }
 }
 

@@ -9,6 +9,7 @@ use adem_model::{SourceError, TensorSource};
 use burn::tensor::{DType, TensorData};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
+use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
 use crate::optimiser::Moments;
@@ -34,6 +35,15 @@ impl TensorSource for Tensors {
     }
 }
 
+/// Scores on data that is not trained on; lower is better.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Validation {
+    /// The last one.
+    pub last: f64,
+    /// The best one so far.
+    pub best: f64,
+}
+
 /// State of a stage after `step` steps.
 #[derive(Debug, Clone)]
 pub struct Checkpoint {
@@ -41,6 +51,12 @@ pub struct Checkpoint {
     pub step: u64,
     /// Identifies the run's settings; another run's checkpoint is refused.
     pub settings: String,
+    /// Batches left out because their loss was not finite.
+    pub skipped: u64,
+    /// Place in the data, where the step alone does not say it.
+    pub place: Option<String>,
+    /// How good the model was on other data.
+    pub validation: Option<Validation>,
     /// Parameters by name.
     pub weights: Tensors,
     /// The optimiser's moments by parameter name.
@@ -76,11 +92,21 @@ impl Checkpoint {
             times.insert(name, moments.time);
         }
         let times = serde_json::to_string(&times).map_err(|e| TrainError::file(path, e))?;
-        let metadata = std::collections::HashMap::from([
+        let mut metadata = std::collections::HashMap::from([
             ("step".to_owned(), self.step.to_string()),
             ("settings".to_owned(), self.settings.clone()),
             ("times".to_owned(), times),
         ]);
+        if self.skipped > 0 {
+            metadata.insert("skipped".to_owned(), self.skipped.to_string());
+        }
+        if let Some(place) = &self.place {
+            metadata.insert("place".to_owned(), place.clone());
+        }
+        if let Some(validation) = &self.validation {
+            let text = serde_json::to_string(validation).map_err(|e| TrainError::file(path, e))?;
+            metadata.insert("validation".to_owned(), text);
+        }
         let mut views = Vec::with_capacity(entries.len());
         for (name, shape, bytes) in &entries {
             let view = TensorView::new(Dtype::F32, shape.clone(), bytes)
@@ -121,6 +147,16 @@ impl Checkpoint {
         let step = field("step")?
             .parse()
             .map_err(|_| damaged("has no step number".to_owned()))?;
+        let skipped = match metadata.get("skipped") {
+            None => 0,
+            Some(n) => n
+                .parse()
+                .map_err(|_| damaged("`skipped` is not a number".to_owned()))?,
+        };
+        let validation = match metadata.get("validation") {
+            None => None,
+            Some(text) => serde_json::from_str(text).map_err(|e| damaged(e.to_string()))?,
+        };
         let times: BTreeMap<String, usize> =
             serde_json::from_str(&field("times")?).map_err(|e| damaged(e.to_string()))?;
         let file = SafeTensors::deserialize(&bytes).map_err(|e| damaged(e.to_string()))?;
@@ -162,6 +198,9 @@ impl Checkpoint {
         Ok(Some(Self {
             step,
             settings: found,
+            skipped,
+            place: metadata.get("place").cloned(),
+            validation,
             weights,
             moments,
         }))

@@ -21,6 +21,16 @@ pub enum TrainError {
         /// What is wrong and what would be right.
         message: String,
     },
+    /// A config file or setting cannot be understood.
+    #[error("{origin}, `{key}`: {message}")]
+    Settings {
+        /// The file, recipe or option.
+        origin: String,
+        /// Path of the key.
+        key: String,
+        /// What is wrong.
+        message: String,
+    },
     /// A checkpoint belongs to another run.
     #[error("{path}: {message}; give another output folder, or delete this one to start anew")]
     Checkpoint {
@@ -31,8 +41,9 @@ pub enum TrainError {
     },
     /// The loss is not a number: the run stops before it damages anything.
     #[error(
-        "stage {stage}: the loss is {loss} at step {step}; the last good checkpoint is kept \
-         (a lower learning rate or clipping may help)"
+        "stage {stage}: the loss is {loss} at step {step}, samples: {samples}; {} (a lower \
+         learning rate or clipping may help)",
+        kept(.checkpoint)
     )]
     LossNotFinite {
         /// Name of the stage.
@@ -41,6 +52,10 @@ pub enum TrainError {
         step: u64,
         /// The loss.
         loss: f32,
+        /// What the batch was made of.
+        samples: String,
+        /// The last good checkpoint, where one was saved.
+        checkpoint: Option<PathBuf>,
     },
     /// The model refused its config, weights or input.
     #[error(transparent)]
@@ -54,9 +69,41 @@ pub enum TrainError {
     /// A value could not be read from the device.
     #[error("could not read a value from the device: {0}")]
     Read(String),
+    /// A checkpoint's place in the data cannot be read.
+    #[error(
+        "the checkpoint's place in the data cannot be read: {message}; give another output folder"
+    )]
+    Place {
+        /// What is wrong with it.
+        message: String,
+    },
+    /// The data set is missing, unreadable or without a usable row.
+    #[error(transparent)]
+    Data(#[from] adem_data::datasets::DataError),
+    /// The program was started as one of several processes.
+    #[error(
+        "{variable}={value}: Burn 0.22 has no collective between processes, so one process trains; \
+         use all devices of one machine with --devices, and start the program once"
+    )]
+    Nodes {
+        /// The launcher's variable.
+        variable: &'static str,
+        /// Its value.
+        value: String,
+    },
     /// A thread that prepares batches ended early.
     #[error("the thread that prepares batches ended early")]
     Loader,
+    /// A thread that runs a device ended early.
+    #[error("the thread of a device ended early")]
+    Device,
+}
+
+fn kept(checkpoint: &Option<PathBuf>) -> String {
+    match checkpoint {
+        Some(path) => format!("the last good checkpoint is {}", path.display()),
+        None => "no checkpoint was saved yet".to_owned(),
+    }
 }
 
 impl TrainError {

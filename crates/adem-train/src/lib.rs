@@ -1,22 +1,43 @@
 //! Training: optimiser, schedule, checkpoints and recipes.
 //!
-//! Every batch follows from a seed and the step's number alone, so a run needs no saved random
-//! state: weights, optimiser moments and the step say it all, and a resumed run is the same run.
+//! [`run_stage`] is the loop; a [`Stage`] says what is trained on what. Weights, optimiser moments,
+//! the step and a place in the data say all there is to know of a run, so a resumed run is the same
+//! run.
 
+mod budget;
 mod checkpoint;
+mod devices;
 mod error;
+mod export;
+mod gradients;
+mod loader;
 mod muon;
 mod named;
+mod nodes;
 mod optimiser;
 mod progress;
+mod reading;
+mod recipe;
+pub mod recompute;
 mod run;
 pub mod scenes;
 mod schedule;
+mod stage;
+mod store;
+pub mod task;
+mod tensors;
+mod weights;
 
-pub use checkpoint::{Checkpoint, Tensors};
+pub use budget::{Bytes, Flops, Memory, Parameters, Pass};
+pub use checkpoint::{Checkpoint, Tensors, Validation};
 pub use error::TrainError;
+pub use loader::{Loader, Numbered, cores};
 pub use named::{freeze, named_tensors};
-pub use optimiser::{AdamWSettings, NamedAdamW, Rule};
+pub use nodes::single_process;
+pub use optimiser::{AdamWSettings, Moments, NamedAdamW, Rule};
 pub use progress::{Log, Report};
-pub use run::{Outcome, Stage, StagePlan, run_stage};
-pub use schedule::Schedule;
+pub use recipe::{Recipe, Source, shipped};
+pub use run::{NotFinite, Outcome, StagePlan, run_stage};
+pub use schedule::{Rate, Schedule};
+pub use stage::{Batches, Context, Forward, Part, Stage, Start};
+pub use weights::{Precision, WeightFiles};

@@ -27,17 +27,21 @@ impl Path {
     }
 }
 
-/// All parameters of a module, by name, as `f32` on the host.
+/// The parameters of a module whose names satisfy `wanted`, by name, as `f32` on the host.
 ///
 /// # Errors
 /// [`TrainError::Read`] when the device fails.
-pub fn named_tensors<M: Module>(module: &M) -> Result<BTreeMap<String, TensorData>, TrainError> {
-    struct Collect {
+pub fn named_tensors<M: Module>(
+    module: &M,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<BTreeMap<String, TensorData>, TrainError> {
+    struct Collect<F> {
+        wanted: F,
         path: Path,
         found: BTreeMap<String, TensorData>,
         failed: Option<String>,
     }
-    impl ModuleVisitor for Collect {
+    impl<F: Fn(&str) -> bool> ModuleVisitor for Collect<F> {
         fn enter_module(&mut self, name: &str, _: &str) {
             self.path.enter(name);
         }
@@ -45,16 +49,20 @@ pub fn named_tensors<M: Module>(module: &M) -> Result<BTreeMap<String, TensorDat
             self.path.leave();
         }
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let name = self.path.name();
+            if !(self.wanted)(&name) {
+                return;
+            }
             match param.val().try_into_data() {
                 Ok(data) => {
-                    self.found
-                        .insert(self.path.name(), data.convert_dtype(DType::F32));
+                    self.found.insert(name, data.convert_dtype(DType::F32));
                 }
-                Err(error) => self.failed = Some(format!("{}: {error}", self.path.name())),
+                Err(error) => self.failed = Some(format!("{name}: {error}")),
             }
         }
     }
     let mut collect = Collect {
+        wanted,
         path: Path::default(),
         found: BTreeMap::new(),
         failed: None,

@@ -4,8 +4,10 @@ use std::any::Any;
 use std::collections::BTreeMap;
 
 use burn::module::{Module, ModuleMapper, Param};
-use burn::optim::{AdamW, AdamWConfig, AdamWState, AdaptiveMomentumState, Optimizer};
-use burn::tensor::{DType, Device, Gradients, Tensor, TensorData};
+use burn::optim::{
+    AdamW, AdamWConfig, AdamWState, AdaptiveMomentumState, GradientsParams, Optimizer,
+};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
@@ -105,10 +107,10 @@ impl NamedAdamW {
     }
 
     /// One step on every parameter of `module` that `gradients` holds a gradient of.
-    pub fn step<M: Module>(&mut self, lr: f64, module: M, gradients: &mut Gradients) -> M {
+    pub fn step<M: Module>(&mut self, lr: f64, module: M, gradients: &mut GradientsParams) -> M {
         struct Step<'a> {
             optimiser: &'a mut NamedAdamW,
-            gradients: &'a mut Gradients,
+            gradients: &'a mut GradientsParams,
             lr: f64,
             path: Path,
         }
@@ -120,7 +122,7 @@ impl NamedAdamW {
                 self.path.leave();
             }
             fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-                let Some(gradient) = param.val().grad_remove(self.gradients) else {
+                let Some(gradient) = self.gradients.remove::<D>(param.id) else {
                     return param;
                 };
                 let name = self.path.name();

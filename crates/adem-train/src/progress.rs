@@ -22,10 +22,18 @@ pub struct Report {
     pub loss: f32,
     /// Learning rate of the last step.
     pub lr: f64,
+    /// Batches left out so far because their loss was not finite.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub skipped: u64,
     /// Samples a second since the last report.
     pub samples_per_second: f64,
     /// Seconds to the end of the stage at this speed.
     pub seconds_left: f64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde asks for a reference
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 /// Where reports go.

@@ -29,6 +29,25 @@ impl Schedule {
     }
 }
 
+/// The learning rate of every step of a run.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rate {
+    /// The learning rate by progress.
+    pub schedule: Schedule,
+    /// Steps in one unit of the schedule: of an epoch, or 1.
+    pub steps_per_unit: f64,
+    /// Steps that the first one counts as done: 0 starts at the warm-up's zero, as the authors do.
+    pub lead: u64,
+}
+
+impl Rate {
+    /// The learning rate of a step; the first one is step 0.
+    pub fn of(&self, step: u64) -> f64 {
+        self.schedule
+            .at((step + self.lead) as f64 / self.steps_per_unit)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

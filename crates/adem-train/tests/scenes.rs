@@ -64,7 +64,7 @@ fn run(config: &ScenesConfig, folder: &Path, stop: bool) -> Result<Stopped, Trai
     train(
         config,
         folder,
-        &Device::flex(),
+        &[Device::flex()],
         &mut Log::silent(),
         &AtomicBool::new(stop),
     )

@@ -38,6 +38,11 @@ impl VisualMemory {
         }
     }
 
+    /// K and U that were computed elsewhere, `[batch, N, D]` each.
+    pub fn of(keys: Tensor<3>, values: Tensor<3>) -> Self {
+        Self { keys, values }
+    }
+
     /// Projected keys K, `[batch, N, D]`.
     pub fn keys(&self) -> Tensor<3> {
         self.keys.clone()

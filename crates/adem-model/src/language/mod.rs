@@ -6,7 +6,7 @@ mod cache;
 mod rope;
 
 use burn::module::Module;
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{Device, Int, Tensor};
 
 pub use attention::Attention;
 pub use block::{Block, FeedForward};
@@ -15,7 +15,7 @@ pub use rope::Rope;
 
 use crate::config::{AdemConfig, LlamaConfig};
 use crate::fusion::VisualMemory;
-use crate::nn::{Builder, Embedding, Linear, RmsNorm};
+use crate::nn::{Builder, Embedding, Linear, RmsNorm, product};
 use crate::source::SourceError;
 
 /// The pictures as every decoder block sees them.
@@ -25,6 +25,13 @@ pub struct Vision<'a> {
     pub memory: &'a VisualMemory,
     /// Placement, masking and weight of the fusion.
     pub config: &'a AdemConfig,
+}
+
+/// What all blocks of one forward pass share: the rotations and what tokens may look at.
+#[derive(Debug, Clone)]
+pub struct Surroundings {
+    turn: rope::Turn,
+    mask: Option<Tensor<4>>,
 }
 
 /// The decoder.
@@ -111,12 +118,11 @@ impl Llama {
         mut cache: Option<&mut KvCache>,
         mut seen: impl FnMut(&Tensor<3>),
     ) {
-        let turn = self.rope.at(positions, &embeddings.device());
-        let mask = positions.mask(&embeddings.device());
+        let around = self.surroundings(positions, &embeddings.device());
         let mut h = embeddings;
         for (i, block) in self.layers.iter().enumerate() {
             let layer = cache.as_deref_mut().map(|c| c.layer(i));
-            h = block.forward(h, vision, &turn, mask.as_ref(), layer);
+            h = block.forward(h, vision, &around.turn, around.mask.as_ref(), layer);
             seen(&h);
         }
         if let Some(cache) = cache {
@@ -124,15 +130,31 @@ impl Llama {
         }
     }
 
+    /// What the blocks share in a forward pass over tokens at `positions`.
+    pub fn surroundings(&self, positions: &Positions, device: &Device) -> Surroundings {
+        Surroundings {
+            turn: self.rope.at(positions, device),
+            mask: positions.mask(device),
+        }
+    }
+
+    /// The residual stream `[batch, tokens, dim]` through block `index` alone, without a cache:
+    /// for a trainer that recomputes block by block.
+    pub fn through(
+        &self,
+        index: usize,
+        h: Tensor<3>,
+        vision: Option<Vision>,
+        around: &Surroundings,
+    ) -> Tensor<3> {
+        self.layers[index].forward(h, vision, &around.turn, around.mask.as_ref(), None)
+    }
+
     /// Hidden states `[batch, tokens, dim]` to logits `[batch, tokens, vocabulary]`.
     pub fn logits(&self, hidden: Tensor<3>) -> Tensor<3> {
         match &self.output {
             Some(output) => output.forward(hidden),
-            None => burn::tensor::module::linear(
-                hidden,
-                self.tok_embeddings.weight.val().transpose(),
-                None,
-            ),
+            None => product(hidden, self.tok_embeddings.weight.val(), None),
         }
     }
 }

@@ -3,11 +3,10 @@
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 use burn::tensor::activation::{sigmoid, softmax};
-use burn::tensor::module::linear;
 
 use super::{Dropout, dropout_mask};
 use crate::config::ModelConfig;
-use crate::nn::{Builder, LayerNorm, Linear};
+use crate::nn::{Builder, LayerNorm, Linear, product};
 use crate::source::SourceError;
 
 /// Multi-head self-attention with packed projections.
@@ -26,7 +25,7 @@ pub struct Attention {
 impl Attention {
     fn new(b: &mut Builder, name: &str, width: usize, heads: usize) -> Result<Self, SourceError> {
         Ok(Self {
-            in_proj_weight: b.param(&format!("{name}.in_proj_weight"), [3 * width, width])?,
+            in_proj_weight: b.matrix(&format!("{name}.in_proj_weight"), [3 * width, width])?,
             in_proj_bias: b.param(&format!("{name}.in_proj_bias"), [3 * width])?,
             out_proj: Linear::new(b, &format!("{name}.out_proj"), [width, width], true)?,
             heads,
@@ -37,13 +36,9 @@ impl Attention {
     fn forward(&self, x: Tensor<3>) -> Tensor<3> {
         let [batch, tokens, width] = x.dims();
         let head = width / self.heads;
-        let qkv = linear(
-            x,
-            self.in_proj_weight.val().transpose(),
-            Some(self.in_proj_bias.val()),
-        )
-        .reshape([batch, tokens, 3, self.heads, head])
-        .permute([2, 0, 3, 1, 4]);
+        let qkv = product(x, self.in_proj_weight.val(), Some(self.in_proj_bias.val()))
+            .reshape([batch, tokens, 3, self.heads, head])
+            .permute([2, 0, 3, 1, 4]);
         let part = |i: usize| qkv.clone().narrow(0, i, 1).squeeze_dim::<4>(0);
         let (q, k, v) = (part(0), part(1), part(2));
         let scores = (q / (head as f64).sqrt()).matmul(k.swap_dims(2, 3));
@@ -146,7 +141,8 @@ impl Block {
         })
     }
 
-    pub(super) fn forward(&self, x: Tensor<3>, dropout: Option<&mut Dropout>) -> Tensor<3> {
+    /// `[batch, tokens, width]` to the same shape; `dropout` acts inside the adapter.
+    pub fn forward(&self, x: Tensor<3>, dropout: Option<&mut Dropout>) -> Tensor<3> {
         let x = x.clone() + self.attn.forward(self.ln_1.forward(x));
         let h = self.ln_2.forward(x.clone());
         let x = x + self.mlp.forward(h.clone());

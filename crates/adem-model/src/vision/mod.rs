@@ -90,7 +90,7 @@ impl ClipVision {
     /// `dropout` acts inside the adapters; leave it out unless training.
     pub fn forward(&self, pixels: Tensor<4>, mut dropout: Option<Dropout>) -> Tensor<3> {
         let mut x = self.embed(pixels);
-        for block in self.transformer.resblocks.iter().take(self.run) {
+        for block in self.blocks_run() {
             x = block.forward(x, dropout.as_mut());
         }
         self.ln_post.forward(x)
@@ -115,7 +115,13 @@ impl ClipVision {
         states
     }
 
-    fn embed(&self, pixels: Tensor<4>) -> Tensor<3> {
+    /// The blocks that are run, in order.
+    pub fn blocks_run(&self) -> &[Block] {
+        &self.transformer.resblocks[..self.run.min(self.transformer.resblocks.len())]
+    }
+
+    /// Pictures `[batch, 3, side, side]` to the first block's input `[batch, 1 + G*G, width]`.
+    pub fn embed(&self, pixels: Tensor<4>) -> Tensor<3> {
         let [batch, _, _, side] = pixels.dims();
         let (p, g) = (self.patch, side / self.patch);
         let width = self.class_embedding.dims()[0];

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
 use crate::optimiser::{AdamWSettings, Rule};
-use crate::schedule::Schedule;
+use crate::schedule::{Rate, Schedule};
 
 /// Settings of one stage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,12 +28,16 @@ pub struct StageConfig {
 }
 
 impl StageConfig {
-    pub(crate) fn schedule(&self) -> Schedule {
-        Schedule {
-            lr: self.lr,
-            min_lr: self.lr * 0.01,
-            warmup: self.warmup as f64,
-            total: self.steps as f64,
+    pub(crate) fn rate(&self) -> Rate {
+        Rate {
+            schedule: Schedule {
+                lr: self.lr,
+                min_lr: self.lr * 0.01,
+                warmup: self.warmup as f64,
+                total: self.steps as f64,
+            },
+            steps_per_unit: 1.0,
+            lead: 1,
         }
     }
 }

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use adem_model::language::{Llama, Positions};
-use adem_model::{TrainRow, token_loss};
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use adem_model::TrainRow;
+use adem_model::language::Llama;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -12,22 +11,18 @@ use super::config::ScenesConfig;
 use super::draw::{Use, scene};
 use super::text::Texts;
 use crate::error::TrainError;
-use crate::run::Stage;
+use crate::loader::{Loader, Numbered};
+use crate::reading::{language_loss, split_rows};
+use crate::stage::{Batches, Context, Forward, Part, Stage, Start};
 
 /// The stage.
 pub(crate) struct Read {
     pub config: ScenesConfig,
     pub texts: Arc<Texts>,
-    pub device: Device,
 }
 
-impl Stage for Read {
-    type Model = Llama;
+impl Numbered for Read {
     type Batch = Vec<TrainRow>;
-
-    fn name(&self) -> &'static str {
-        "read"
-    }
 
     fn batch(&self, step: u64) -> Result<Vec<TrainRow>, TrainError> {
         let n = self.config.read.batch as u64;
@@ -39,29 +34,39 @@ impl Stage for Read {
             })
             .collect())
     }
+}
+
+impl Stage for Read {
+    type Model = Llama;
+    type Batch = Vec<TrainRow>;
+
+    fn name(&self) -> &'static str {
+        "read"
+    }
+
+    fn batches(
+        self: Arc<Self>,
+        from: &Start,
+    ) -> Result<Box<dyn Batches<Vec<TrainRow>>>, TrainError> {
+        Ok(Box::new(Loader::start(&self, from)))
+    }
 
     fn samples(&self, batch: &Vec<TrainRow>) -> usize {
         batch.len()
     }
 
-    fn loss(&self, model: &Llama, batch: Vec<TrainRow>, _: u64) -> Result<Tensor<1>, TrainError> {
-        let longest = batch.iter().map(|r| r.ids.len()).max().unwrap_or(0);
+    fn forward(
+        &self,
+        model: &Llama,
+        batch: Vec<TrainRow>,
+        context: &Context,
+    ) -> Result<Forward, TrainError> {
         let pad = self.texts.tokenizer.special().pad.unwrap_or(0);
-        let mut ids = Vec::with_capacity(batch.len() * longest);
-        let mut labels = Vec::with_capacity(batch.len());
-        for row in &batch {
-            let real = row.ids.iter().map(|id| *id as i32);
-            ids.extend(real.chain(std::iter::repeat(pad as i32)).take(longest));
-            labels.push(row.labels.clone());
-        }
-        let ids =
-            Tensor::<2, Int>::from_data(TensorData::new(ids, [batch.len(), longest]), &self.device);
-        let positions = Positions::new(longest, 0, &[]);
-        let hidden = model.hidden(model.embed(ids), None, &positions, None);
-        token_loss(model, hidden, &labels).ok_or(TrainError::Config {
-            field: "read.batch",
-            message: "a batch has nothing to learn".to_owned(),
-        })
+        Ok(language_loss(model, &batch, pad, context)?.into())
+    }
+
+    fn split(&self, batch: Vec<TrainRow>, parts: usize) -> Vec<Part<Vec<TrainRow>>> {
+        split_rows(batch, parts)
     }
 
     fn trains(&self, _: &str) -> bool {

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use adem_model::{AdemVl, RandomInit, SourceError, TensorSource};
-use burn::tensor::{Device, TensorData};
+use adem_model::{AdemVl, RandomInit};
+use burn::tensor::Device;
 
 use super::config::{ScenesConfig, StageConfig};
 use super::read::Read;
@@ -17,8 +17,11 @@ use serde_json::json;
 
 use crate::checkpoint::{Tensors, write_atomically};
 use crate::error::TrainError;
+use crate::loader::cores;
 use crate::progress::Log;
-use crate::run::{Outcome, Stage, StagePlan, run_stage};
+use crate::run::{NotFinite, Outcome, StagePlan, run_stage};
+use crate::stage::Stage;
+use crate::weights::Layers;
 
 /// Whether a run came to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,15 +32,16 @@ pub enum Stopped {
     Yes,
 }
 
-/// Runs the recipe in `folder` on `device` and writes `folder/package`. An earlier run with the
-/// same settings is continued. Setting `stop` ends the run after the step at hand.
+/// Runs the recipe in `folder` on `devices` and writes `folder/package`. An earlier run with the
+/// same settings is continued. Setting `stop` ends the run after the step at hand. Several devices
+/// share every batch.
 ///
 /// # Errors
 /// [`TrainError`].
 pub fn train(
     config: &ScenesConfig,
     folder: &Path,
-    device: &Device,
+    devices: &[Device],
     log: &mut Log,
     stop: &AtomicBool,
 ) -> Result<Stopped, TrainError> {
@@ -51,15 +55,15 @@ pub fn train(
     let run = Run {
         config,
         folder,
+        devices,
         stop,
     };
-    let device = device.clone().autodiff();
+    let device = devices.first().cloned().unwrap_or_default().autodiff();
 
     let see = See {
         config: config.clone(),
         model: model.clone(),
         texts: texts.clone(),
-        device: device.clone(),
     };
     let depends_on = json!({
         "clip": model.clip, "adapters": model.adem.clip_adapter_dim,
@@ -76,7 +80,6 @@ pub fn train(
     let read = Read {
         config: config.clone(),
         texts: texts.clone(),
-        device: device.clone(),
     };
     let Some(decoder) = run.stage(
         read,
@@ -98,7 +101,6 @@ pub fn train(
         config: config.clone(),
         model: model.clone(),
         texts,
-        device: device.clone(),
     };
     let depends_on = json!({
         "model": model, "see": config.see, "read": config.read,
@@ -134,6 +136,7 @@ fn tokenizer(config: &ScenesConfig, folder: &Path) -> Result<Vec<u8>, TrainError
 struct Run<'a> {
     config: &'a ScenesConfig,
     folder: &'a Path,
+    devices: &'a [Device],
     stop: &'a AtomicBool,
 }
 
@@ -156,11 +159,19 @@ impl Run<'_> {
         });
         let plan = StagePlan {
             steps: plan.steps,
-            schedule: plan.schedule(),
+            rate: plan.rate(),
             adamw: self.config.adamw,
             rule: plan.rule,
+            accumulate: 1,
+            clip: None,
+            not_finite: NotFinite::Stop,
             checkpoint: self.folder.join(format!("{name}.safetensors")),
             save_every: self.config.save_every(),
+            save_steps: None,
+            keep: 1,
+            validate_steps: None,
+            devices: self.devices.to_vec(),
+            loaders: cores(),
             settings: settings.to_string(),
         };
         match run_stage(Arc::new(stage), &plan, build, log, self.stop)? {
@@ -171,23 +182,11 @@ impl Run<'_> {
 }
 
 /// Weights a stage starts from: its own checkpoint, else those of earlier stages, else random.
-fn start(saved: Option<Tensors>, earlier: Vec<Tensors>, seed: u64) -> Start {
-    Start {
-        given: saved.map_or(earlier, |s| vec![s]),
+fn start(saved: Option<Tensors>, earlier: Vec<Tensors>, seed: u64) -> Layers<'static> {
+    Layers {
+        trained: saved.map_or(earlier, |s| vec![s]),
+        files: None,
         random: RandomInit::new(seed),
-    }
-}
-
-struct Start {
-    given: Vec<Tensors>,
-    random: RandomInit,
-}
-
-impl TensorSource for Start {
-    fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<TensorData, SourceError> {
-        match self.given.iter_mut().find(|t| t.map.contains_key(name)) {
-            Some(tensors) => tensors.tensor(name, shape),
-            None => self.random.tensor(name, shape),
-        }
+        may_draw: |_| true,
     }
 }

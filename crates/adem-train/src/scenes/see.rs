@@ -16,7 +16,9 @@ use super::heads::{Answers, PAIRS, PATCH_CLASSES, POINTS, picture_classes};
 use super::text::Texts;
 use crate::checkpoint::Tensors;
 use crate::error::TrainError;
-use crate::run::Stage;
+use crate::loader::{Loader, Numbered};
+use crate::stage::{Batches, Context, Forward, Part, Stage, Start, shares};
+use crate::tensors::{contrastive, rows};
 
 /// Channels of the space in which pictures and texts are compared.
 const SHARED: usize = 96;
@@ -89,7 +91,6 @@ pub(crate) struct See {
     pub config: ScenesConfig,
     pub model: ModelConfig,
     pub texts: Arc<Texts>,
-    pub device: Device,
 }
 
 impl See {
@@ -108,13 +109,8 @@ impl See {
     }
 }
 
-impl Stage for See {
-    type Model = Seer;
+impl Numbered for See {
     type Batch = SeeBatch;
-
-    fn name(&self) -> &'static str {
-        "see"
-    }
 
     fn batch(&self, step: u64) -> Result<SeeBatch, TrainError> {
         let (n, side) = (self.config.see.batch, self.model.clip.image_size);
@@ -149,21 +145,40 @@ impl Stage for See {
             words: TensorData::new(words, [n, self.model.llama.vocab_size]),
         })
     }
+}
+
+impl Stage for See {
+    type Model = Seer;
+    type Batch = SeeBatch;
+
+    fn name(&self) -> &'static str {
+        "see"
+    }
+
+    fn batches(self: Arc<Self>, from: &Start) -> Result<Box<dyn Batches<SeeBatch>>, TrainError> {
+        Ok(Box::new(Loader::start(&self, from)))
+    }
 
     fn samples(&self, batch: &SeeBatch) -> usize {
         batch.picture.first().map_or(0, Vec::len)
     }
 
-    fn loss(&self, model: &Seer, batch: SeeBatch, _: u64) -> Result<Tensor<1>, TrainError> {
-        let pixels = Tensor::<4>::from_data(batch.pixels, &self.device);
+    fn forward(
+        &self,
+        model: &Seer,
+        batch: SeeBatch,
+        context: &Context,
+    ) -> Result<Forward, TrainError> {
+        let device = &context.device;
+        let pixels = Tensor::<4>::from_data(batch.pixels, device);
         let [early, features] = model.visual.forward_with_early(pixels, FORM_BLOCKS);
         let [n, all, width] = features.dims();
         let cls = features.clone().narrow(1, 0, 1).reshape([n, width]);
         let patches = |x: Tensor<3>| x.narrow(1, 1, all - 1).reshape([n * (all - 1), width]);
         let form = form(
             model.form_head.forward(patches(early)),
-            Tensor::from_data(batch.masks, &self.device),
-            Tensor::from_data(batch.offsets, &self.device),
+            Tensor::from_data(batch.masks, device),
+            Tensor::from_data(batch.offsets, device),
         );
         let places = choices(
             model.patch_head.forward(patches(features)),
@@ -175,14 +190,52 @@ impl Stage for See {
             &picture_classes(),
             &batch.picture,
         );
-        let pairs = Tensor::<2>::from_data(batch.pairs, &self.device);
+        let pairs = Tensor::<2>::from_data(batch.pairs, device);
         let exists = yes_or_no(model.pair_head.forward(cls.clone()), pairs);
-        let words = Tensor::<2>::from_data(batch.words, &self.device);
-        let contrast = contrastive(
+        let words = Tensor::<2>::from_data(batch.words, device);
+        let shared = vec![
             model.picture_proj.forward(cls),
             model.text_proj.forward(words),
-        );
-        Ok(form + places + whole * WHOLE + exists * EXISTS + contrast * CONTRAST)
+        ];
+        Ok(Forward {
+            loss: form + places + whole * WHOLE + exists * EXISTS,
+            shared,
+        })
+    }
+
+    fn joint(&self, shared: Vec<Tensor<2>>) -> Option<Tensor<1>> {
+        let [pictures, texts] = <[_; 2]>::try_from(shared).ok()?;
+        Some(contrastive(pictures, texts, SHARPNESS) * CONTRAST)
+    }
+
+    fn split(&self, batch: SeeBatch, parts: usize) -> Vec<Part<SeeBatch>> {
+        let all = self.samples(&batch);
+        let patches = self.model.clip.grid() * self.model.clip.grid();
+        let mut start = 0;
+        let lengths = shares(all, parts);
+        lengths
+            .into_iter()
+            .map(|n| {
+                let from = start;
+                start += n;
+                let cut = |answers: &[Vec<i32>], each: usize| -> Vec<Vec<i32>> {
+                    let of = |a: &Vec<i32>| a[from * each..(from + n) * each].to_vec();
+                    answers.iter().map(of).collect()
+                };
+                Part {
+                    share: n as f64 / all as f64,
+                    batch: SeeBatch {
+                        pixels: rows(&batch.pixels, from, n),
+                        patches: cut(&batch.patches, patches),
+                        picture: cut(&batch.picture, 1),
+                        pairs: rows(&batch.pairs, from, n),
+                        words: rows(&batch.words, from, n),
+                        masks: rows(&batch.masks, from * patches, n * patches),
+                        offsets: rows(&batch.offsets, from * patches, n * patches),
+                    },
+                }
+            })
+            .collect()
     }
 
     fn trains(&self, name: &str) -> bool {
@@ -221,17 +274,6 @@ fn yes_or_no(logits: Tensor<2>, truth: Tensor<2>) -> Tensor<1> {
     let yes = log_sigmoid(logits.clone()) * truth.clone();
     let no = log_sigmoid(logits.neg()) * (truth.neg() + 1.0);
     (yes + no).sum_dim(1).mean().neg()
-}
-
-/// CLIP's symmetric contrastive loss (arXiv 2103.00020) of pictures and texts `[n, channels]`.
-fn contrastive(pictures: Tensor<2>, texts: Tensor<2>) -> Tensor<1> {
-    let unit = |x: Tensor<2>| x.clone() / (x.square().sum_dim(1) + 1e-6).sqrt();
-    let n = pictures.dims()[0];
-    let device = pictures.device();
-    let alike = unit(pictures).matmul(unit(texts).transpose()) * SHARPNESS;
-    let own = Tensor::<1, Int>::arange(0..n as i64, &device).reshape([n, 1]);
-    let side = |x: Tensor<2>| log_softmax(x, 1).gather(1, own.clone()).mean();
-    (side(alike.clone()) + side(alike.transpose())) * -0.5
 }
 
 /// The encoder's tensors alone.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use adem_model::vision::Dropout;
 use adem_model::{AdemVl, ModelConfig, TrainRow};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -12,7 +12,9 @@ use super::config::ScenesConfig;
 use super::draw::{Use, scene, scene_pixels};
 use super::text::Texts;
 use crate::error::TrainError;
-use crate::run::Stage;
+use crate::loader::{Loader, Numbered};
+use crate::stage::{Batches, Context, Forward, Part, Stage, Start, shares};
+use crate::tensors::rows;
 
 /// Pictures and the texts about each.
 pub(crate) struct TuneBatch {
@@ -25,16 +27,10 @@ pub(crate) struct Tune {
     pub config: ScenesConfig,
     pub model: ModelConfig,
     pub texts: Arc<Texts>,
-    pub device: Device,
 }
 
-impl Stage for Tune {
-    type Model = AdemVl;
+impl Numbered for Tune {
     type Batch = TuneBatch;
-
-    fn name(&self) -> &'static str {
-        "tune"
-    }
 
     fn batch(&self, step: u64) -> Result<TuneBatch, TrainError> {
         let (n, side) = (self.config.tune.batch, self.model.clip.image_size);
@@ -53,14 +49,33 @@ impl Stage for Tune {
             rows,
         })
     }
+}
+
+impl Stage for Tune {
+    type Model = AdemVl;
+    type Batch = TuneBatch;
+
+    fn name(&self) -> &'static str {
+        "tune"
+    }
+
+    fn batches(self: Arc<Self>, from: &Start) -> Result<Box<dyn Batches<TuneBatch>>, TrainError> {
+        Ok(Box::new(Loader::start(&self, from)))
+    }
 
     fn samples(&self, batch: &TuneBatch) -> usize {
         batch.rows.len()
     }
 
-    fn loss(&self, model: &AdemVl, batch: TuneBatch, step: u64) -> Result<Tensor<1>, TrainError> {
-        let pixels = Tensor::<4>::from_data(batch.pixels, &self.device);
-        let mut rng = ChaCha8Rng::seed_from_u64(self.config.seed ^ (step << 20));
+    fn forward(
+        &self,
+        model: &AdemVl,
+        batch: TuneBatch,
+        context: &Context,
+    ) -> Result<Forward, TrainError> {
+        let pixels = Tensor::<4>::from_data(batch.pixels, &context.device);
+        let mut rng = ChaCha8Rng::seed_from_u64(self.config.seed ^ (context.number << 20));
+        rng.set_stream(context.part);
         let dropout = Dropout {
             probability: self.config.adapter_dropout,
             rng: &mut rng,
@@ -68,7 +83,34 @@ impl Stage for Tune {
         let pictures = vec![true; pixels.dims()[0]];
         let prompt = model.see(model.encode(pixels, Some(dropout)), &pictures);
         let limit = self.model.llama.max_seq_len;
-        Ok(model.loss(&prompt, &batch.rows, &self.texts.prefix, limit)?)
+        let loss = model.loss(&prompt, &batch.rows, &self.texts.prefix, limit)?;
+        Ok(loss.into())
+    }
+
+    fn split(&self, batch: TuneBatch, parts: usize) -> Vec<Part<TuneBatch>> {
+        let limit = self.model.llama.max_seq_len;
+        let visual = self.model.adem.text_tokens();
+        let learned = |rows: &[TrainRow]| -> usize {
+            let each = rows.iter();
+            each.map(|r| r.learned(visual, &self.texts.prefix, limit))
+                .sum()
+        };
+        let all = learned(&batch.rows).max(1) as f64;
+        let (pictures, texts) = (batch.pixels.shape()[0], self.config.texts_per_picture);
+        let mut start = 0;
+        let lengths = shares(pictures, parts);
+        lengths
+            .into_iter()
+            .map(|n| {
+                let own = batch.rows[start * texts..(start + n) * texts].to_vec();
+                let pixels = rows(&batch.pixels, start, n);
+                start += n;
+                Part {
+                    share: learned(&own) as f64 / all,
+                    batch: TuneBatch { pixels, rows: own },
+                }
+            })
+            .collect()
     }
 
     fn trains(&self, name: &str) -> bool {

@@ -1,0 +1,246 @@
+//! Settings of a run on a data set.
+
+use std::path::PathBuf;
+
+use adem_data::datasets::DatasetConfig;
+use adem_data::image::Normalisation;
+use adem_data::prompt::PromptTemplates;
+use adem_model::ModelConfig;
+use serde::{Deserialize, Serialize};
+
+use crate::optimiser::{AdamWSettings, Rule};
+use crate::run::NotFinite;
+use crate::weights::Precision;
+
+/// Everything a run on a data set depends on. Paths that are not absolute start at the folder the
+/// program runs in.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TaskConfig {
+    /// The model's name.
+    pub name: String,
+    /// Seed of weights, order and augmentation.
+    pub seed: u64,
+    /// The model. Where the tokeniser is trained, its vocabulary sets `llama.vocab_size`.
+    pub model: ModelConfig,
+    /// What the frozen parts and the tokeniser come from.
+    pub weights: WeightsConfig,
+    /// Words around picture, question and answer.
+    pub prompts: PromptTemplates,
+    /// Constants of the encoder's input.
+    pub normalisation: Constants,
+    /// What is trained on.
+    pub data: Option<DatasetConfig>,
+    /// What a checkpoint is chosen by.
+    pub validation: Option<ValidationConfig>,
+    /// Pre-training of the encoder, where it is not given.
+    pub see: Option<SeeConfig>,
+    /// Pre-training of the decoder, where it is not given.
+    pub read: Option<ReadConfig>,
+    /// ADEM-VL tuning.
+    pub tune: TuneConfig,
+    /// The optimiser's numbers.
+    pub adamw: AdamWSettings,
+    /// Checkpoints.
+    pub save: SaveConfig,
+    /// What happens when a loss is NaN or infinite.
+    pub not_finite: NotFinite,
+}
+
+/// Where given weights lie.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WeightsConfig {
+    /// Safetensors files, or folders of them, with this project's tensor names; none where the
+    /// encoder and the decoder are trained first.
+    pub files: Vec<PathBuf>,
+    /// `tokenizer.json` of the decoder.
+    pub tokenizer: Option<PathBuf>,
+    /// Tokens of a tokeniser to be trained on the data set's texts, where none is given.
+    pub train_tokenizer: Option<usize>,
+    /// Element type of the frozen matrices while tuning.
+    pub precision: Precision,
+}
+
+/// Constants that pixels are normalised with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Constants {
+    /// CLIP's, for captions.
+    #[default]
+    Clip,
+    /// ImageNet's, for ScienceQA and instructions.
+    Imagenet,
+}
+
+impl Constants {
+    /// The numbers.
+    pub fn values(self) -> Normalisation {
+        match self {
+            Self::Clip => Normalisation::CLIP,
+            Self::Imagenet => Normalisation::IMAGENET,
+        }
+    }
+}
+
+/// Data that is not trained on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ValidationConfig {
+    /// The data set.
+    pub data: DatasetConfig,
+    /// Batches that are looked at.
+    #[serde(default = "validation_batches")]
+    pub batches: usize,
+}
+
+fn validation_batches() -> usize {
+    50
+}
+
+/// Pre-training of the encoder: pictures and their captions find one another (arXiv 2103.00020),
+/// and the words of the captions are named.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SeeConfig {
+    /// Passes over the data.
+    pub epochs: f64,
+    /// Of these, linear warm-up.
+    pub warmup_epochs: f64,
+    /// Pictures a step.
+    pub batch: usize,
+    /// Highest learning rate.
+    pub lr: f64,
+    /// How hidden matrices step.
+    pub rule: Rule,
+    /// Channels of the space in which pictures and texts are compared.
+    pub channels: usize,
+    /// Sharpness of the comparison, 1 / temperature.
+    pub sharpness: f64,
+    /// Weight of naming the captions' words beside the comparison.
+    pub words: f64,
+}
+
+impl Default for SeeConfig {
+    fn default() -> Self {
+        Self {
+            epochs: 30.0,
+            warmup_epochs: 1.0,
+            batch: 64,
+            lr: 1e-3,
+            rule: Rule::Muon,
+            channels: 128,
+            sharpness: 10.0,
+            words: 1.0,
+        }
+    }
+}
+
+/// Pre-training of the decoder on the data set's texts, and on others.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ReadConfig {
+    /// Passes over the texts.
+    pub epochs: f64,
+    /// Of these, linear warm-up.
+    pub warmup_epochs: f64,
+    /// Texts a step.
+    pub batch: usize,
+    /// Highest learning rate.
+    pub lr: f64,
+    /// How hidden matrices step.
+    pub rule: Rule,
+    /// Text files whose lines are captions, too.
+    pub texts: Vec<PathBuf>,
+}
+
+impl Default for ReadConfig {
+    fn default() -> Self {
+        Self {
+            epochs: 10.0,
+            warmup_epochs: 0.5,
+            batch: 64,
+            lr: 2e-3,
+            rule: Rule::Muon,
+            texts: Vec::new(),
+        }
+    }
+}
+
+/// ADEM-VL tuning; the authors' numbers (paper, section 4) by default.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TuneConfig {
+    /// Passes over the data.
+    pub epochs: f64,
+    /// Of these, linear warm-up from 0.
+    pub warmup_epochs: f64,
+    /// Samples a step, over all devices.
+    pub batch: usize,
+    /// Samples at once, over all devices; divides `batch`.
+    pub micro_batch: usize,
+    /// Base learning rate: the highest one is this times `batch` / 256.
+    pub blr: f64,
+    /// Learning rate at the end.
+    pub min_lr: f64,
+    /// Longest sequence in tokens, the picture's included; at most the model's.
+    pub max_tokens: usize,
+    /// Dropout inside the encoder's adapters.
+    pub adapter_dropout: f64,
+    /// Longest the gradients of a step may be together; no limit when left out.
+    pub clip: Option<f64>,
+    /// Batches whose rows are sorted by length together; 1 takes the rows as they come.
+    pub pool: usize,
+    /// Run blocks again in the backward pass instead of keeping what they computed.
+    pub recompute: bool,
+    /// Keep the encoder's features on disk; possible where neither the encoder's adapters nor an
+    /// augmentation change them.
+    pub cache_features: bool,
+    /// Samples of an epoch, where the data set cannot say.
+    pub epoch_samples: Option<u64>,
+}
+
+impl Default for TuneConfig {
+    fn default() -> Self {
+        Self {
+            epochs: 5.0,
+            warmup_epochs: 0.1,
+            batch: 32,
+            micro_batch: 4,
+            blr: 9e-3,
+            min_lr: 0.0,
+            max_tokens: 512,
+            adapter_dropout: 0.1,
+            clip: None,
+            pool: 32,
+            recompute: false,
+            cache_features: false,
+            epoch_samples: None,
+        }
+    }
+}
+
+/// When checkpoints are made and which are kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SaveConfig {
+    /// Seconds between checkpoints.
+    pub every_seconds: u64,
+    /// Steps between checkpoints, where that is sooner.
+    pub every_steps: Option<u64>,
+    /// Checkpoints that are kept.
+    pub keep: usize,
+    /// Whether a finished run is written as a package.
+    pub package: bool,
+}
+
+impl Default for SaveConfig {
+    fn default() -> Self {
+        Self {
+            every_seconds: 300,
+            every_steps: None,
+            keep: 2,
+            package: true,
+        }
+    }
+}

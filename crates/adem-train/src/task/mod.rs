@@ -1,0 +1,26 @@
+//! ADEM-VL on a data set: frozen parts given, or trained first on the same data.
+//!
+//! 1. `see` (optional): the vision encoder, pictures against their captions;
+//! 2. `read` (optional): the decoder, on the captions alone;
+//! 3. `tune`: both frozen, the paper's small part.
+
+mod cache;
+mod config;
+mod features;
+mod feed;
+mod package;
+mod plan;
+mod prepared;
+mod read;
+mod run;
+mod see;
+mod texts;
+mod tune;
+mod validate;
+
+pub use config::{
+    Constants, ReadConfig, SaveConfig, SeeConfig, TaskConfig, TuneConfig, ValidationConfig,
+    WeightsConfig,
+};
+pub use plan::describe;
+pub use run::{Reporter, train};

@@ -1,0 +1,328 @@
+//! A run on a data set, from the beginning to the package, resumable at any step.
+
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use adem_model::language::Llama;
+use adem_model::nn::Builder;
+use adem_model::{AdemVl, RandomInit, TensorSource};
+use burn::tensor::Device;
+use serde_json::{Value, json};
+
+use super::cache::FeatureCache;
+use super::config::TaskConfig;
+use super::features::fill;
+use super::package::package;
+use super::prepared::Prepared;
+use super::read::Read;
+use super::see::{See, Seer};
+use super::texts::lines;
+use crate::checkpoint::Tensors;
+use crate::error::TrainError;
+use crate::loader::cores;
+use crate::optimiser::Rule;
+use crate::progress::Log;
+use crate::run::{Outcome, StagePlan, run_stage};
+use crate::scenes::Stopped;
+use crate::schedule::{Rate, Schedule};
+use crate::stage::Stage;
+use crate::weights::{Layers, Precision, WeightFiles};
+
+/// Hears of rows that are skipped and of what is being prepared.
+pub type Reporter = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// Runs the recipe in `folder` on `devices` and writes `folder/package` where the config asks for
+/// it. An earlier run with the same settings is continued. Setting `stop` ends the run after the
+/// step at hand. Several devices share every batch.
+///
+/// # Errors
+/// [`TrainError`]; what is wrong with config, data, tokeniser or weights is found before anything
+/// is computed.
+pub fn train(
+    config: &TaskConfig,
+    folder: &Path,
+    devices: &[Device],
+    log: &mut Log,
+    report: &Reporter,
+    stop: &AtomicBool,
+) -> Result<Stopped, TrainError> {
+    config.validate()?;
+    config.validate_weights()?;
+    let first = devices.first().cloned().unwrap_or_default();
+    can_hold(&first, config.weights.precision)?;
+    fs::create_dir_all(folder).map_err(|e| TrainError::file(folder, e))?;
+    let prepared = Prepared::new(config, Some(folder), report, true)?;
+    let mut run = Run {
+        prepared,
+        folder,
+        devices,
+        device: first.autodiff(),
+        report,
+        stop,
+    };
+    let Some(encoder) = run.see(log)? else {
+        return Ok(Stopped::Yes);
+    };
+    let Some(decoder) = run.read(log)? else {
+        return Ok(Stopped::Yes);
+    };
+    let frozen = [encoder, decoder].into_iter().flatten().collect();
+    run.tune(frozen, log)
+}
+
+/// Refuses a precision that a device has not.
+fn can_hold(device: &Device, precision: Precision) -> Result<(), TrainError> {
+    let dtype = precision.dtype();
+    match precision == Precision::F32 || device.supports_dtype(dtype) {
+        true => Ok(()),
+        false => Err(TrainError::Config {
+            field: "weights.precision",
+            message: format!(
+                "{dtype:?} matrices cannot be multiplied on this device; take f16 where it can do \
+                 that, or f32"
+            ),
+        }),
+    }
+}
+
+struct Run<'a> {
+    prepared: Prepared,
+    folder: &'a Path,
+    devices: &'a [Device],
+    device: Device,
+    report: &'a Reporter,
+    stop: &'a AtomicBool,
+}
+
+impl Run<'_> {
+    fn plan(&self, stage: &str, steps: u64, rate: Rate, settings: &Value) -> StagePlan {
+        let (config, save) = (&self.prepared.config, &self.prepared.config.save);
+        StagePlan {
+            steps,
+            rate,
+            adamw: config.adamw,
+            rule: Rule::AdamW,
+            accumulate: 1,
+            clip: None,
+            not_finite: config.not_finite,
+            checkpoint: self.folder.join(format!("{stage}.safetensors")),
+            save_every: Duration::from_secs(save.every_seconds),
+            save_steps: save.every_steps,
+            keep: save.keep,
+            validate_steps: None,
+            devices: self.devices.to_vec(),
+            loaders: cores(),
+            settings: settings.to_string(),
+        }
+    }
+
+    fn stage<S: Stage>(
+        &mut self,
+        stage: S,
+        plan: &StagePlan,
+        log: &mut Log,
+        build: impl FnOnce(&mut dyn TensorSource, Option<Tensors>) -> Result<S::Model, TrainError>,
+    ) -> Result<Option<Tensors>, TrainError> {
+        let mut files = self.prepared.files.take();
+        let seed = self.prepared.config.seed;
+        let outcome = run_stage(
+            Arc::new(stage),
+            plan,
+            |saved| {
+                let mut source = Layers {
+                    trained: Vec::new(),
+                    files: files.as_mut(),
+                    random: RandomInit::new(seed),
+                    may_draw: |_| true,
+                };
+                build(&mut source, saved)
+            },
+            log,
+            self.stop,
+        );
+        self.prepared.files = files;
+        match outcome? {
+            Outcome::Finished(tensors) => Ok(Some(tensors)),
+            Outcome::Stopped => Ok(None),
+        }
+    }
+
+    /// Pre-trains the encoder where the config asks for it. The outer option is empty when the run
+    /// was stopped.
+    fn see(&mut self, log: &mut Log) -> Result<Option<Option<Tensors>>, TrainError> {
+        let p = &self.prepared;
+        let Some(see) = p.config.see.clone() else {
+            return Ok(Some(None));
+        };
+        let per_epoch = (p.samples / see.batch as u64).max(1);
+        let rate = epochs_rate(see.lr, see.warmup_epochs, see.epochs, per_epoch);
+        let steps = (see.epochs * per_epoch as f64).round() as u64;
+        let settings = json!({
+            "seed": p.config.seed, "see": see, "adamw": p.config.adamw,
+            "clip": p.model.clip, "adapters": p.model.adem.clip_adapter_dim,
+            "vocabulary": p.model.llama.vocab_size, "data": p.data.source.name(),
+            "augment": p.data.config.augment, "normalisation": p.config.normalisation,
+        });
+        let plan = StagePlan {
+            rule: see.rule,
+            ..self.plan("see", steps, rate, &settings)
+        };
+        let stage = See {
+            config: p.config.clone(),
+            see: see.clone(),
+            model: p.model.clone(),
+            language: Arc::clone(&p.language),
+            data: p.data.clone(),
+        };
+        let (model, device) = (p.model.clone(), self.device.clone());
+        let seen = self.stage(stage, &plan, log, |given, saved| match saved {
+            Some(mut saved) => Seer::new(&model, see.channels, &mut saved, &device),
+            None => Seer::new(&model, see.channels, given, &device),
+        })?;
+        Ok(seen.map(|mut tensors| {
+            tensors.map.retain(|name, _| {
+                name.starts_with("backbone.visual.") && !AdemVl::is_trained(name)
+            });
+            Some(tensors)
+        }))
+    }
+
+    /// Pre-trains the decoder where the config asks for it.
+    fn read(&mut self, log: &mut Log) -> Result<Option<Option<Tensors>>, TrainError> {
+        let p = &self.prepared;
+        let Some(read) = p.config.read.clone() else {
+            return Ok(Some(None));
+        };
+        let mut texts = p.data.captions()?;
+        texts.extend(lines(&read.texts, &p.data.config.caption_style)?);
+        if texts.len() < read.batch {
+            return Err(TrainError::Config {
+                field: "read.batch",
+                message: format!("is {}, but there are {} texts", read.batch, texts.len()),
+            });
+        }
+        let settings = json!({
+            "seed": p.config.seed, "read": read, "adamw": p.config.adamw,
+            "llama": p.model.llama, "texts": texts.len(), "prompts": p.config.prompts,
+        });
+        let stage = Read {
+            seed: p.config.seed,
+            width: p.config.tune.max_tokens,
+            language: Arc::clone(&p.language),
+            order: Mutex::new(None),
+            texts,
+            read: read.clone(),
+        };
+        let per_epoch = stage.batches_per_epoch().max(1);
+        let rate = epochs_rate(read.lr, read.warmup_epochs, read.epochs, per_epoch);
+        let steps = (read.epochs * per_epoch as f64).round() as u64;
+        let plan = StagePlan {
+            rule: read.rule,
+            ..self.plan("read", steps, rate, &settings)
+        };
+        let (llama, device) = (p.model.llama.clone(), self.device.clone());
+        let decoder = self.stage(stage, &plan, log, |given, mut saved| {
+            let source: &mut dyn TensorSource = match &mut saved {
+                Some(saved) => saved,
+                None => given,
+            };
+            Llama::new(&mut Builder::new(source, &device), &llama)
+                .map_err(|e| TrainError::Model(e.into()))
+        })?;
+        Ok(decoder.map(Some))
+    }
+
+    fn tune(&mut self, frozen: Vec<Tensors>, log: &mut Log) -> Result<Stopped, TrainError> {
+        let p = &self.prepared;
+        let c = &p.config;
+        let (t, per_epoch) = (&c.tune, p.steps_per_epoch());
+        let steps = (t.epochs * per_epoch as f64).round() as u64;
+        let settings = json!({
+            "seed": c.seed, "adamw": c.adamw, "model": p.model, "see": c.see, "read": c.read,
+            "weights": p.files.as_ref().map(WeightFiles::fingerprint),
+            "precision": c.weights.precision, "prompts": c.prompts,
+            "normalisation": c.normalisation, "data": p.data.source.name(),
+            "samples": p.samples, "augment": p.data.config.augment,
+            "captions": p.data.config.captions, "caption_style": p.data.config.caption_style,
+            "epochs": t.epochs, "warmup_epochs": t.warmup_epochs, "batch": t.batch,
+            "micro_batch": t.micro_batch, "blr": t.blr, "min_lr": t.min_lr,
+            "max_tokens": t.max_tokens, "adapter_dropout": t.adapter_dropout, "clip": t.clip,
+            "pool": t.pool, "not_finite": c.not_finite,
+        });
+        let plan = StagePlan {
+            accumulate: (t.batch / t.micro_batch) as u64,
+            clip: t.clip,
+            validate_steps: p.validation.as_ref().map(|_| per_epoch),
+            ..self.plan("tune", steps, p.tune_rate(), &settings)
+        };
+        let cache = match t.cache_features {
+            false => None,
+            true => match self.features(&frozen)? {
+                Some(cache) => Some(Arc::new(cache)),
+                None => return Ok(Stopped::Yes),
+            },
+        };
+        let stage = self.prepared.tune_stage(cache);
+        let (model, device) = (self.prepared.model.clone(), self.device.clone());
+        let mut files = self.prepared.files.take();
+        let seed = self.prepared.config.seed;
+        let precision = self.prepared.config.weights.precision;
+        let outcome = run_stage(
+            Arc::new(stage),
+            &plan,
+            |saved| {
+                let mut trained = frozen.clone();
+                trained.extend(saved);
+                let mut source = Layers {
+                    trained,
+                    files: files.as_mut(),
+                    random: RandomInit::new(seed),
+                    may_draw: AdemVl::is_trained,
+                };
+                let mut b = Builder::new(&mut source, &device).with_frozen(precision.dtype());
+                Ok(AdemVl::build(&model, &mut b)?)
+            },
+            log,
+            self.stop,
+        )?;
+        let adapters = match outcome {
+            Outcome::Finished(adapters) => adapters,
+            Outcome::Stopped => return Ok(Stopped::Yes),
+        };
+        if self.prepared.config.save.package {
+            (self.report)("writing the package");
+            let source = Layers {
+                trained: frozen.into_iter().chain([adapters]).collect(),
+                files: files.as_mut(),
+                random: RandomInit::new(seed),
+                may_draw: |_| false,
+            };
+            let folder = self.folder.join("package");
+            package(&self.prepared, source, steps, &folder)?;
+        }
+        Ok(Stopped::No)
+    }
+
+    /// The features of all pictures, where they are cached; `None` when the run was stopped.
+    fn features(&mut self, frozen: &[Tensors]) -> Result<Option<FeatureCache>, TrainError> {
+        (self.report)("encoding the pictures of the data set");
+        let (device, stop) = (&self.device, self.stop);
+        fill(&mut self.prepared, frozen, self.folder, device, stop)
+    }
+}
+
+fn epochs_rate(lr: f64, warmup: f64, epochs: f64, per_epoch: u64) -> Rate {
+    Rate {
+        schedule: Schedule {
+            lr,
+            min_lr: lr * 0.01,
+            warmup,
+            total: epochs,
+        },
+        steps_per_unit: per_epoch as f64,
+        lead: 1,
+    }
+}

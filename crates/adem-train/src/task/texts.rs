@@ -1,0 +1,177 @@
+//! Tokeniser, prompts and the texts of a data set.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use adem_data::datasets::{
+    BadRows, CaptionStyle, DataSource, DatasetConfig, Encoder, Mark, Order, Part, Prompt,
+};
+use adem_data::prompt::PromptTemplates;
+use adem_data::rows::{IGNORE, Row, RowLayout, Truncation};
+use adem_data::tokenizer::{BpeTraining, Tokenizer, train_bpe};
+use adem_model::{Prefix, TrainRow};
+
+use super::config::TaskConfig;
+use crate::checkpoint::write_atomically;
+use crate::error::TrainError;
+
+/// Most texts a decoder or tokeniser is pre-trained on.
+const MOST_TEXTS: usize = 5_000_000;
+
+/// A data set that is open, and where its bad rows go.
+#[derive(Clone)]
+pub(crate) struct Opened {
+    pub source: Arc<dyn DataSource>,
+    pub bad: Arc<BadRows>,
+    pub config: DatasetConfig,
+}
+
+impl Opened {
+    /// Opens a data set; `report` hears of every row that is skipped.
+    pub(crate) fn new(
+        config: &DatasetConfig,
+        report: impl Fn(&str) + Send + Sync + 'static,
+    ) -> Result<Self, TrainError> {
+        let bad = BadRows::new(config.max_bad_rows, move |row| report(&row.to_string()));
+        Ok(Self {
+            source: config.open(Path::new(""), &bad)?,
+            bad,
+            config: config.clone(),
+        })
+    }
+
+    /// All captions, in the order of the files, as they are learned.
+    pub(crate) fn captions(&self) -> Result<Vec<String>, TrainError> {
+        let all = DatasetConfig {
+            captions: adem_data::datasets::Captions::All,
+            ..self.config.clone()
+        };
+        let source = all.open(Path::new(""), &self.bad)?;
+        let order = Order {
+            seed: 0,
+            epoch: 0,
+            shuffle: false,
+            part: Part::WHOLE,
+        };
+        let mut records = source.records(&order, &Mark::default(), &self.bad)?;
+        let mut texts = Vec::new();
+        while let Some(sample) = records.next()? {
+            if sample.prompt != Prompt::Caption {
+                continue;
+            }
+            texts.extend(
+                sample
+                    .targets
+                    .iter()
+                    .map(|t| styled(t, &self.config.caption_style)),
+            );
+            if texts.len() >= MOST_TEXTS {
+                break;
+            }
+        }
+        texts.retain(|t| !t.is_empty());
+        Ok(texts)
+    }
+}
+
+/// A caption as it is learned.
+pub(crate) fn styled(caption: &str, style: &CaptionStyle) -> String {
+    match style.clean {
+        true => adem_data::tasks::caption::clean_caption(caption, style.max_words),
+        false => caption.trim().to_owned(),
+    }
+}
+
+/// The lines of text files.
+pub(crate) fn lines(paths: &[PathBuf], style: &CaptionStyle) -> Result<Vec<String>, TrainError> {
+    let mut texts = Vec::new();
+    for path in paths {
+        let text = fs::read_to_string(path).map_err(|e| TrainError::file(path, e))?;
+        texts.extend(text.lines().map(|line| styled(line, style)));
+    }
+    texts.retain(|t| !t.is_empty());
+    Ok(texts)
+}
+
+/// The tokeniser's file: the given one, the one this run has trained, or one trained now.
+pub(crate) fn tokenizer_json(
+    config: &TaskConfig,
+    folder: Option<&Path>,
+    texts: impl FnOnce() -> Result<Vec<String>, TrainError>,
+) -> Result<Vec<u8>, TrainError> {
+    if let Some(path) = &config.weights.tokenizer {
+        return fs::read(path).map_err(|e| TrainError::file(path, e));
+    }
+    let kept = folder.map(|f| f.join("tokenizer.json"));
+    if let Some(path) = kept.as_ref().filter(|p| p.is_file()) {
+        return fs::read(path).map_err(|e| TrainError::file(path, e));
+    }
+    let p = &config.prompts;
+    let words = [&p.image_prefix, &p.no_image_prefix, &p.caption, &p.question];
+    let mut all = texts()?;
+    all.extend(words.into_iter().cloned());
+    let settings = BpeTraining {
+        vocab_size: config.weights.train_tokenizer.unwrap_or(0),
+        ..BpeTraining::default()
+    };
+    let bytes = train_bpe(all, &settings)?;
+    if let Some(path) = kept {
+        write_atomically(&path, &bytes)?;
+    }
+    Ok(bytes)
+}
+
+/// Tokeniser and prompts together.
+#[derive(Debug)]
+pub(crate) struct Language {
+    pub tokenizer: Tokenizer,
+    pub prompts: PromptTemplates,
+    pub prefix: Prefix,
+}
+
+impl Language {
+    pub(crate) fn new(json: &[u8], prompts: &PromptTemplates) -> Result<Self, TrainError> {
+        let tokenizer = Tokenizer::from_bytes(json)?;
+        let prefix = Prefix {
+            with_picture: prompts.prefix_ids(&tokenizer, true),
+            without_picture: prompts.prefix_ids(&tokenizer, false),
+        };
+        Ok(Self {
+            tokenizer,
+            prompts: prompts.clone(),
+            prefix,
+        })
+    }
+
+    /// Makes rows of at most `width` tokens, of which `visual` are the picture's.
+    pub(crate) fn encoder(&self, width: usize, visual: usize, captions: CaptionStyle) -> Encoder {
+        let prefix = &self.prefix;
+        let words = prefix.with_picture.len().max(prefix.without_picture.len());
+        let special = self.tokenizer.special();
+        Encoder {
+            tokenizer: self.tokenizer.clone(),
+            prompts: self.prompts.clone(),
+            layout: RowLayout {
+                width,
+                reserve: match visual {
+                    0 => 0,
+                    n => words + n,
+                },
+                pad: special.pad.unwrap_or(special.eos),
+                truncation: Truncation::KeepEos,
+            },
+            captions,
+        }
+    }
+}
+
+/// A row as the model takes it.
+pub(crate) fn train_row(row: &Row, picture: bool) -> TrainRow {
+    let label = |l: &u32| (*l != IGNORE).then_some(*l);
+    TrainRow {
+        ids: row.ids.iter().take(row.len).copied().collect(),
+        labels: row.labels.iter().take(row.len).map(label).collect(),
+        picture,
+    }
+}

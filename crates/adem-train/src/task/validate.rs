@@ -1,0 +1,146 @@
+//! Settings that cannot be run, named before anything is read or computed.
+
+use super::config::TaskConfig;
+use crate::error::TrainError;
+
+impl TaskConfig {
+    /// Refuses settings that cannot be run, before anything is read or computed.
+    ///
+    /// # Errors
+    /// [`TrainError::Config`] or [`TrainError::Model`], naming the field.
+    pub fn validate(&self) -> Result<(), TrainError> {
+        let refuse = |field, message: String| Err(TrainError::Config { field, message });
+        self.model.validate()?;
+        if self.data.is_none() {
+            return refuse(
+                "data",
+                "is not given; name a data set's layout and place".to_owned(),
+            );
+        }
+        let t = &self.tune;
+        span("tune.epochs", t.epochs, t.warmup_epochs)?;
+        count("tune.batch", t.batch)?;
+        count("tune.micro_batch", t.micro_batch)?;
+        count("tune.pool", t.pool)?;
+        rate("tune.blr", t.blr)?;
+        if !t.batch.is_multiple_of(t.micro_batch) {
+            let message = format!("{} must divide batch {}", t.micro_batch, t.batch);
+            return refuse("tune.micro_batch", message);
+        }
+        if !(0.0..1.0).contains(&t.adapter_dropout) {
+            let message = format!("is {}, must be in 0..1", t.adapter_dropout);
+            return refuse("tune.adapter_dropout", message);
+        }
+        if t.max_tokens == 0 || t.max_tokens > self.model.llama.max_seq_len {
+            let message = format!(
+                "is {}, must be in 1..={} (model.llama.max_seq_len)",
+                t.max_tokens, self.model.llama.max_seq_len
+            );
+            return refuse("tune.max_tokens", message);
+        }
+        if t.clip.is_some_and(|c| !(c.is_finite() && c > 0.0)) {
+            return refuse("tune.clip", "must be greater than 0".to_owned());
+        }
+        if t.cache_features {
+            self.may_cache()?;
+        }
+        if let Some(see) = &self.see {
+            span("see.epochs", see.epochs, see.warmup_epochs)?;
+            count("see.batch", see.batch)?;
+            count("see.channels", see.channels)?;
+            rate("see.lr", see.lr)?;
+        }
+        if let Some(read) = &self.read {
+            span("read.epochs", read.epochs, read.warmup_epochs)?;
+            count("read.batch", read.batch)?;
+            rate("read.lr", read.lr)?;
+        }
+        let w = &self.weights;
+        match (&w.tokenizer, w.train_tokenizer) {
+            (None, None) => refuse(
+                "weights.tokenizer",
+                "is not given; name the decoder's tokenizer.json".to_owned(),
+            ),
+            (Some(_), Some(_)) => refuse(
+                "weights.train_tokenizer",
+                "makes no sense beside `tokenizer`; leave one out".to_owned(),
+            ),
+            (None, Some(_)) if self.read.is_none() => refuse(
+                "weights.train_tokenizer",
+                "needs a decoder that is trained (`read`), as a given one has its own".to_owned(),
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses to train with frozen parts that come from nowhere.
+    ///
+    /// # Errors
+    /// [`TrainError::Config`].
+    pub(crate) fn validate_weights(&self) -> Result<(), TrainError> {
+        let all_trained = self.see.is_some() && self.read.is_some();
+        match self.weights.files.is_empty() && !all_trained {
+            false => Ok(()),
+            true => Err(TrainError::Config {
+                field: "weights.files",
+                message: "is empty, and `see` or `read` is left out: name the weights of what is \
+                          not trained first"
+                    .to_owned(),
+            }),
+        }
+    }
+
+    fn may_cache(&self) -> Result<(), TrainError> {
+        let refuse = |message: &str| {
+            Err(TrainError::Config {
+                field: "tune.cache_features",
+                message: message.to_owned(),
+            })
+        };
+        if self.model.adem.clip_adapter_dim > 0 {
+            return refuse(
+                "the encoder's adapters are trained, so its features change; set \
+                 model.adem.clip_adapter_dim to 0 or leave the cache out",
+            );
+        }
+        if self.data.as_ref().is_some_and(|d| d.augment.is_some()) {
+            return refuse("pictures are augmented, so no two features are the same");
+        }
+        Ok(())
+    }
+
+    /// The highest learning rate of the tuning.
+    pub fn lr(&self) -> f64 {
+        self.tune.blr * self.tune.batch as f64 / 256.0
+    }
+}
+
+fn count(field: &'static str, value: usize) -> Result<(), TrainError> {
+    match value {
+        0 => Err(TrainError::Config {
+            field,
+            message: "is 0, must be at least 1".to_owned(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn rate(field: &'static str, value: f64) -> Result<(), TrainError> {
+    match value.is_finite() && value > 0.0 {
+        true => Ok(()),
+        false => Err(TrainError::Config {
+            field,
+            message: format!("is {value}, must be greater than 0"),
+        }),
+    }
+}
+
+fn span(field: &'static str, epochs: f64, warmup: f64) -> Result<(), TrainError> {
+    match epochs.is_finite() && warmup >= 0.0 && epochs > warmup {
+        true => Ok(()),
+        false => Err(TrainError::Config {
+            field,
+            message: format!("{epochs} epochs must be more than {warmup} of warm-up"),
+        }),
+    }
+}

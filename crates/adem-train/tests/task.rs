@@ -1,0 +1,228 @@
+//! Runs on a data set at toy size: resuming, devices, precision, recomputation, cached features.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "common/data.rs"]
+mod data;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use adem_train::scenes::Stopped;
+use adem_train::task::{Reporter, TaskConfig, train};
+use adem_train::{Log, Precision, TrainError};
+use burn::tensor::Device;
+use data::{config, validated};
+use safetensors::SafeTensors;
+
+fn run_on(
+    config: &TaskConfig,
+    out: &Path,
+    devices: usize,
+    stop: bool,
+) -> Result<Stopped, TrainError> {
+    let report: Reporter = Arc::new(|_| ());
+    train(
+        config,
+        out,
+        &vec![Device::flex(); devices],
+        &mut Log::silent(),
+        &report,
+        &AtomicBool::new(stop),
+    )
+}
+
+fn run(config: &TaskConfig, out: &Path) -> BTreeMap<String, Vec<f32>> {
+    assert_eq!(run_on(config, out, 1, false).unwrap(), Stopped::No);
+    tensors(&out.join("tune.safetensors"))
+}
+
+fn tensors(path: &Path) -> BTreeMap<String, Vec<f32>> {
+    let bytes = fs::read(path).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let values = |data: &[u8]| {
+        data.chunks(4)
+            .map(|b| f32::from_le_bytes(b.try_into().unwrap()))
+            .collect()
+    };
+    file.tensors()
+        .into_iter()
+        .map(|(name, view)| (name, values(view.data())))
+        .collect()
+}
+
+/// The largest difference, and the largest value, of first moments: of gradients.
+fn moments_apart(
+    a: &BTreeMap<String, Vec<f32>>,
+    b: &BTreeMap<String, Vec<f32>>,
+) -> BTreeMap<String, (f32, f32)> {
+    let largest = |v: &[f32]| v.iter().fold(0.0f32, |m, x| m.max(x.abs()));
+    a.iter()
+        .filter(|(name, _)| name.starts_with("optimiser.first."))
+        .map(|(name, a)| {
+            let b = &b[name];
+            let apart: Vec<f32> = a.iter().zip(b).map(|(a, b)| a - b).collect();
+            (name.clone(), (largest(&apart), largest(a)))
+        })
+        .collect()
+}
+
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn root(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+#[test]
+fn a_run_stopped_after_every_step_is_the_run_that_never_stopped() {
+    let place = Place::new();
+    let config = validated(place.root());
+    let whole = run(&config, &place.path("whole"));
+    let mut stops = 0;
+    while run_on(&config, &place.path("pieces"), 1, true).unwrap() == Stopped::Yes {
+        stops += 1;
+        assert!(stops < 60, "the run does not come to its end");
+    }
+    assert!(stops >= 12, "stopped only {stops} times");
+    assert_eq!(whole, tensors(&place.path("pieces/tune.safetensors")));
+
+    // Adapters alone, and state for nothing else.
+    assert!(whole.keys().all(|name| name.contains("adapter")));
+    assert!(
+        whole
+            .keys()
+            .any(|name| name.starts_with("optimiser.second."))
+    );
+    assert!(place.path("whole/tune-best.safetensors").exists());
+    for file in [
+        "adem.json",
+        "tokenizer.json",
+        "weights-00001-of-00001.safetensors",
+    ] {
+        let [a, b] = ["whole", "pieces"].map(|run| place.path(run).join("package").join(file));
+        assert_eq!(fs::read(a).unwrap(), fs::read(b).unwrap(), "{file}");
+    }
+}
+
+#[test]
+fn blocks_that_are_run_again_give_the_same_gradients() {
+    let place = Place::new();
+    // Dropout on: the second run of a block must draw what the first one drew.
+    let mut kept = config(place.root());
+    kept.tune.epochs = 0.3;
+    kept.tune.warmup_epochs = 0.1;
+    let mut again = kept.clone();
+    again.tune.recompute = true;
+    let [kept, again] =
+        [("kept", kept), ("again", again)].map(|(name, config)| run(&config, &place.path(name)));
+    let apart = moments_apart(&kept, &again);
+    assert!(apart.len() >= 10, "{apart:?}");
+    for (name, (difference, largest)) in apart {
+        assert!(
+            difference <= 1e-5 * largest.max(1e-6),
+            "{name}: {difference} of {largest}"
+        );
+    }
+}
+
+#[test]
+fn two_devices_tune_as_one_does() {
+    let place = Place::new();
+    let mut config = config(place.root());
+    config.tune.adapter_dropout = 0.0;
+    config.tune.epochs = 0.6;
+    config.tune.warmup_epochs = 0.3;
+    let one = run(&config, &place.path("one"));
+    // The pre-trained parts of the same run, so that only the tuning differs.
+    fs::create_dir_all(place.path("two")).unwrap();
+    for file in ["tokenizer.json", "see.safetensors", "read.safetensors"] {
+        fs::copy(place.path("one").join(file), place.path("two").join(file)).unwrap();
+    }
+    run_on(&config, &place.path("two"), 2, false).unwrap();
+    let two = tensors(&place.path("two/tune.safetensors"));
+    for (name, (difference, largest)) in moments_apart(&one, &two) {
+        assert!(
+            difference <= 1e-4 * largest.max(1e-6),
+            "{name}: {difference} of {largest}"
+        );
+    }
+    // All stages run on several devices, the one that compares pictures with one another, too.
+    run_on(&config, &place.path("all"), 2, false).unwrap();
+    let see = |run: &str| tensors(&place.path(run).join("see.safetensors"));
+    let (one, all) = (see("one"), see("all"));
+    for (name, one) in one
+        .iter()
+        .filter(|(name, _)| !name.starts_with("optimiser"))
+    {
+        for (a, b) in one.iter().zip(&all[name]) {
+            assert!((a - b).abs() < 2e-3, "{name}: {a} and {b}");
+        }
+    }
+}
+
+#[test]
+fn frozen_matrices_in_half_precision_learn_nearly_the_same() {
+    let place = Place::new();
+    let mut config = config(place.root());
+    config.tune.adapter_dropout = 0.0;
+    config.tune.epochs = 0.3;
+    config.tune.warmup_epochs = 0.1;
+    let full = run(&config, &place.path("f32"));
+    for precision in [Precision::Bf16, Precision::F16] {
+        config.weights.precision = precision;
+        let out = place.path(&format!("{precision:?}"));
+        let half = run(&config, &out);
+        let mut differs = false;
+        for (name, (difference, largest)) in moments_apart(&full, &half) {
+            assert!(
+                difference <= 0.25 * largest + 1e-6,
+                "{precision:?}, {name}: {difference} of {largest}"
+            );
+            differs |= difference > 0.0;
+        }
+        assert!(differs, "{precision:?} changed nothing");
+        // What is trained stays single precision: the package of a run is finite and complete.
+        assert!(out.join("package/adem.json").exists());
+    }
+}
+
+#[test]
+fn features_from_the_cache_train_as_fresh_ones_do() {
+    let place = Place::new();
+    let mut config = config(place.root());
+    config.model.adem.clip_adapter_dim = 0;
+    config.tune.epochs = 0.6;
+    config.tune.warmup_epochs = 0.3;
+    let plain = run(&config, &place.path("plain"));
+    config.tune.cache_features = true;
+    let cached = run(&config, &place.path("cached"));
+    // Pictures are encoded in other batches there, which may change a last digit.
+    for (name, (difference, largest)) in moments_apart(&plain, &cached) {
+        assert!(
+            difference <= 1e-3 * largest.max(1e-6),
+            "{name}: {difference} of {largest}"
+        );
+    }
+    let again = run(&config, &place.path("cached-again"));
+    assert_eq!(cached, again);
+    let is_cache = |e: &fs::DirEntry| e.file_name().to_string_lossy().starts_with("features-");
+    let caches = fs::read_dir(place.path("cached")).unwrap().flatten();
+    let bytes: u64 = caches
+        .filter(is_cache)
+        .map(|e| e.metadata().unwrap().len())
+        .sum();
+    // 12 pictures of 17 tokens of 16 values, and two marks each.
+    assert_eq!(bytes, 12 * (17 * 16 * 4 + 16));
+}
