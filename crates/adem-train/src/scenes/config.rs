@@ -42,7 +42,8 @@ impl StageConfig {
     }
 }
 
-/// Everything a run depends on. The defaults take somewhat over two hours of two idle cores.
+/// Everything a run depends on. The defaults take somewhat over an hour and a half of one
+/// core.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ScenesConfig {
@@ -112,18 +113,18 @@ impl Default for ScenesConfig {
                 rule: Rule::Muon,
             },
             read: StageConfig {
-                steps: 4000,
+                steps: 6000,
                 batch: 16,
                 lr: 2e-3,
                 warmup: 100,
                 rule: Rule::Muon,
             },
             tune: StageConfig {
-                steps: 10000,
+                steps: 3500,
                 batch: 16,
                 lr: 2e-3,
-                warmup: 150,
-                rule: Rule::AdamW,
+                warmup: 100,
+                rule: Rule::Muon,
             },
             texts_per_picture: 4,
             adapter_dropout: 0.0,
