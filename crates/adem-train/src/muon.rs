@@ -1,9 +1,9 @@
 //! Muon: steps of matrices made orthogonal, for pre-training from nothing.
 //!
 //! Keller Jordan et al., 2024 (<https://kellerjordan.github.io/posts/muon/>), scaled to AdamW's
-//! step length as in arXiv 2502.16982, so that both share one learning rate. On the scenes recipe
-//! it needs a fifth of AdamW's pictures for the same loss. Burn has a Muon, too, but keeps its
-//! momentum to itself: a checkpoint could not hold it.
+//! step length as in arXiv 2502.16982, so that both share one learning rate. What it is worth on
+//! the scenes recipe stands in docs/benchmarks.md. Burn has a Muon, too, but keeps its momentum to
+//! itself: a checkpoint could not hold it.
 
 use burn::tensor::Tensor;
 

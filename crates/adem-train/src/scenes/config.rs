@@ -42,8 +42,7 @@ impl StageConfig {
     }
 }
 
-/// Everything a run depends on. The defaults take somewhat over an hour and a half of one
-/// core.
+/// Everything a run depends on. The defaults take about two hours of one core.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ScenesConfig {
