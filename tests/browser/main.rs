@@ -8,6 +8,7 @@ mod driver;
 mod figures;
 #[path = "../faults/packages.rs"]
 mod packages;
+mod peers;
 #[path = "../faults/pictures.rs"]
 mod pictures;
 

@@ -2,6 +2,7 @@
 
 mod check;
 mod demo;
+mod peers;
 mod shell;
 mod sizes;
 mod tools;
@@ -18,6 +19,8 @@ cargo xtask COMMAND
   test                          everything the continuous integration checks
   lint                          format and lints alone
   bench page                    times of the page's engines in headless Chromium
+  bench peers [--json] [--shapes S,M,V]
+                                the same beside transformers.js, with random weights
 Each sets up what it needs. Tools come from the crate registry, Chromium and
 software Vulkan (for test) from apt.";
 
@@ -31,6 +34,9 @@ fn main() -> ExitCode {
         ["test"] => check::test(),
         ["lint"] => check::lint(),
         ["bench", "page"] => check::bench_page(),
+        ["bench", "peers", options @ ..] => {
+            peers::Options::parse(options).and_then(|options| peers::bench(&options))
+        }
         [] | ["help" | "--help" | "-h"] => {
             println!("{HELP}");
             Ok(())

@@ -6,6 +6,7 @@
 //! 3. [`tune`]: both frozen, the paper's small part on pictures with captions and questions.
 
 mod config;
+mod document;
 mod draw;
 mod export;
 mod heads;

@@ -77,10 +77,7 @@ pub fn train(
     };
     let encoder = encoder_of(seen);
 
-    let read = Read {
-        config: config.clone(),
-        texts: texts.clone(),
-    };
+    let read = Read::new(config.clone(), texts.clone());
     let Some(decoder) = run.stage(
         read,
         &config.read,
