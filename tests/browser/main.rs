@@ -6,10 +6,14 @@
 
 mod driver;
 mod figures;
+mod flow;
+mod gate;
+mod keeping;
 #[path = "../faults/packages.rs"]
 mod packages;
 #[path = "../faults/pictures.rs"]
 mod pictures;
+mod sight;
 
 use adem_package::Folder;
 use adem_pipeline::testing::write_tiny_package;

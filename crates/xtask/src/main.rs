@@ -2,6 +2,7 @@
 
 mod check;
 mod demo;
+mod seal;
 mod shell;
 mod sizes;
 mod tools;
