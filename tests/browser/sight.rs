@@ -47,7 +47,11 @@ fn every_word_shows_what_it_kept_and_the_numbers_change_that_at_once() {
     assert_eq!(words.as_str(), Some(said.as_str()));
     // One layer drops its share of all patches, exactly but for ties, which are kept.
     turn(&browser, "#layer", "1");
-    assert_eq!(number(&browser, DROPPED), dropped_of(fusion.drop_ratio));
+    browser.until(
+        "the maps",
+        &format!("{DROPPED} === {}", dropped_of(fusion.drop_ratio)),
+        PATIENCE,
+    );
     let label = "return document.querySelector('.map canvas').getAttribute('aria-label')";
     let first = browser.run(label, &[]);
     browser.run(
@@ -65,7 +69,7 @@ fn every_word_shows_what_it_kept_and_the_numbers_change_that_at_once() {
     let gamma = 0.95 * 0.95;
     browser.until(
         "the caption anew",
-        &format!("{} === {}", DROPPED, dropped_of(gamma)),
+        &format!("{DROPPED} === {}", dropped_of(gamma)),
         PATIENCE,
     );
     let dark = number(&browser, BRIGHTNESS);
@@ -75,7 +79,7 @@ fn every_word_shows_what_it_kept_and_the_numbers_change_that_at_once() {
     browser.click("#reset");
     browser.until(
         "the trained caption",
-        &format!("{} === {}", DROPPED, dropped_of(fusion.drop_ratio)),
+        &format!("{DROPPED} === {}", dropped_of(fusion.drop_ratio)),
         PATIENCE,
     );
     browser.wait("#caption", "data-state", &["done"], PATIENCE);

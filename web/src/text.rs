@@ -82,6 +82,14 @@ pub fn engine(choice: &Choice) -> String {
     }
 }
 
+/// Offers another engine.
+pub fn switch_to(kind: EngineKind) -> &'static str {
+    match kind {
+        EngineKind::Cpu => "Use the CPU instead",
+        EngineKind::Gpu => "Use WebGPU instead",
+    }
+}
+
 /// Why this engine runs.
 pub fn reason(choice: &Choice) -> String {
     let adapter = choice
@@ -91,6 +99,7 @@ pub fn reason(choice: &Choice) -> String {
         .filter(|name| !name.is_empty())
         .unwrap_or("the adapter");
     match &choice.reason {
+        Reason::Chosen => "Because you chose it.".into(),
         Reason::Forced => "Because the address asks for it.".into(),
         Reason::Trial => {
             format!("Because it is there at once. {adapter} is being tried, too.")

@@ -28,6 +28,8 @@ impl Adapter {
 pub enum Reason {
     /// The address says `?engine=`.
     Forced,
+    /// The reader has switched to it.
+    Chosen,
     /// There is a graphics adapter; whether it is faster is being measured.
     Trial,
     /// Both engines have written the same caption.

@@ -23,6 +23,14 @@ impl EngineKind {
         }
     }
 
+    /// The other engine.
+    pub fn other(self) -> Self {
+        match self {
+            EngineKind::Cpu => EngineKind::Gpu,
+            EngineKind::Gpu => EngineKind::Cpu,
+        }
+    }
+
     /// The engine named by `word`, if there is one.
     pub fn from_word(word: &str) -> Option<Self> {
         [EngineKind::Cpu, EngineKind::Gpu]

@@ -28,10 +28,28 @@ impl State {
         }
     }
 
+    /// Changes to the other engine, with whatever is being written.
+    pub fn switch(self) {
+        let Some(choice) = self.choice.get_untracked() else {
+            return;
+        };
+        self.notice.set(None);
+        self.losses.set_value(0);
+        self.start_engine(Choice {
+            kind: choice.kind.other(),
+            reason: Reason::Chosen,
+            ..choice
+        });
+    }
+
     /// Loads another model in place of this one.
     pub fn load(self, origin: Origin, files: Vec<File>) {
         self.model_problem.set(None);
         self.fusion.set(None);
+        for item in self.gallery.items.get_untracked() {
+            // What another model said is nothing to compare with.
+            item.trained.set(None);
+        }
         let before = self.origin.with_value(foreign);
         let after = foreign(&origin);
         self.origin.set_value(origin);

@@ -35,8 +35,32 @@ pub fn Badge(state: State) -> impl IntoView {
             <p class="badge"><span class="dot" aria-hidden="true"></span>{name}</p>
             <p class="reason" id="reason">{reason}</p>
             <Loading state />
+            <Switch state />
             <p class="notice" id="notice" role="status">{move || state.notice.get()}</p>
         </section>
+    }
+}
+
+/// The other engine, where there is one to be had.
+#[component]
+fn Switch(state: State) -> impl IntoView {
+    let other = Memo::new(move |_| {
+        let settled = state
+            .model
+            .with(|model| matches!(model, Model::Ready { .. }));
+        state.choice.with(|choice| {
+            let choice = choice.as_ref().filter(|choice| choice.adapter.is_some())?;
+            settled.then(|| choice.kind.other())
+        })
+    });
+    move || {
+        other.get().map(|kind| {
+            view! {
+                <button type="button" class="plain" id="switch" on:click=move |_| state.switch()>
+                    {text::switch_to(kind)}
+                </button>
+            }
+        })
     }
 }
 

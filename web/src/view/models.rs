@@ -3,7 +3,7 @@
 use crate::{output::Model, picture::listed, state::State, text};
 use adem_protocol::{Origin, StoredModel};
 use leptos::{ev::SubmitEvent, prelude::*};
-use web_sys::{Event, HtmlInputElement, Url};
+use web_sys::{Event, File, HtmlInputElement, Url};
 
 /// The panel.
 #[component]
@@ -22,7 +22,7 @@ pub fn Models(state: State) -> impl IntoView {
         let files = listed(input.files());
         input.set_value("");
         if let Some(first) = files.first() {
-            state.load(Origin::Folder(first.name()), files.clone());
+            state.load(Origin::Folder(folder_of(first)), files.clone());
         }
     };
     let used = Memo::new(move |_| {
@@ -112,6 +112,17 @@ fn Row(
             </div>
         </li>
     }
+}
+
+/// The name of the folder that a file was chosen with.
+fn folder_of(file: &File) -> String {
+    let path = js_sys::Reflect::get(file, &"webkitRelativePath".into());
+    let path = path
+        .ok()
+        .and_then(|path| path.as_string())
+        .unwrap_or_default();
+    let folder = path.split('/').next().filter(|folder| !folder.is_empty());
+    folder.map_or_else(|| file.name(), str::to_owned)
 }
 
 /// The folder that a reader has named: with or without its manifest, or the slash at its end.
