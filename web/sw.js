@@ -37,7 +37,12 @@ function key(request) {
 async function install() {
   const cache = await caches.open(CACHE);
   const wanted = [...DIGESTS.keys()].filter((url) => !isLater(url));
-  await Promise.all(wanted.map((url) => keep(cache, url)));
+  try {
+    await Promise.all(wanted.map((url) => keep(cache, url)));
+  } catch (error) {
+    await caches.delete(CACHE);
+    throw error;
+  }
 }
 
 async function activate() {

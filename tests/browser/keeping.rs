@@ -123,10 +123,12 @@ fn a_new_build_replaces_the_old_one_whole_and_when_the_reader_wants_it() {
     fs::write(&worker, &other).unwrap();
     open(&browser, &url);
     browser.run(
-        "return navigator.serviceWorker.getRegistration().then((it) => it.update()).catch(() => {})",
+        "return navigator.serviceWorker.getRegistration().then((it) => it.update()).then(() => null, () => null)",
         &[],
     );
     assert_eq!(browser.run(name, &[]), "ADEM-VL");
+    let one = "return caches.keys().then((names) => names.length === 1)";
+    browser.until("nothing left of it", one, PATIENCE);
     // One that is whole waits until it is wanted.
     let digest = adem_package::Digest::of(&fs::read(&page).unwrap()).to_string();
     let start = other.find("manifest.webmanifest\", \"").unwrap() + 24;
@@ -139,10 +141,14 @@ fn a_new_build_replaces_the_old_one_whole_and_when_the_reader_wants_it() {
         PATIENCE,
     );
     assert_eq!(browser.run(name, &[]), "ADEM-VL");
+    browser.run("window.stale = true", &[]);
     browser.click(".update button");
-    let another = "return fetch('manifest.webmanifest').then((it) => it.json())
-        .then((it) => it.name === 'ANOTHER').catch(() => false)";
-    browser.until("the new build", another, PATIENCE);
+    browser.until(
+        "the new build",
+        "return !window.stale && document.querySelector('#engine[data-model=ready]') !== null",
+        PATIENCE,
+    );
+    assert_eq!(browser.run(name, &[]), "ANOTHER");
     let caches = browser.run("return caches.keys()", &[]);
     assert_eq!(caches, serde_json::json!(["adem-page-another"]));
 }

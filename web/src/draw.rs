@@ -36,7 +36,9 @@ fn map_at(
         let y = top + (place / side) as f64 * h;
         let kept = 1.0 - f64::from(patch.dropped);
         context.set_fill_style_str(LIGHT);
-        context.set_global_alpha(0.55 * f64::from(patch.strength) * kept);
+        // Squared: the few that stand out are what a reader looks for.
+        let strength = f64::from(patch.strength);
+        context.set_global_alpha(0.7 * strength * strength * kept);
         context.fill_rect(x, y, w, h);
         context.set_fill_style_str(DARK);
         context.set_global_alpha(0.82 * f64::from(patch.dropped));

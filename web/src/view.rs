@@ -10,7 +10,7 @@ mod sliders;
 mod stage;
 mod words;
 
-use crate::{offline, picture::dropped, state::State, text};
+use crate::{offline, output::Model, picture::dropped, state::State, text};
 use leptos::{ev, prelude::*};
 use web_sys::DragEvent;
 
@@ -35,6 +35,12 @@ pub fn Page(state: State) -> impl IntoView {
     });
     window_event_listener(ev::paste, move |event: web_sys::ClipboardEvent| {
         state.take(dropped(event.clipboard_data()));
+    });
+    // The network is back: what it kept us from is tried again.
+    window_event_listener_untyped("online", move |_| {
+        if state.model.with_untracked(|model| matches!(model, Model::Unusable(_))) {
+            state.retry();
+        }
     });
 
     view! {
