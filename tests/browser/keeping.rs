@@ -241,3 +241,27 @@ fn an_engine_that_dies_is_started_again_and_its_caption_still_comes() {
     assert_eq!(caption(&browser, &samples()[0]), said);
     assert_eq!(browser.console(), [""; 0]);
 }
+
+#[test]
+fn three_hundred_captions_take_no_more_memory_than_thirty() {
+    let Some(url) = page() else { return };
+    let browser = Browser::start(false);
+    open(&browser, &url);
+    caption(&browser, &samples()[0]);
+    browser.run(
+        "window.memory = [];
+         const caption = document.querySelector('#caption');
+         new MutationObserver(() => {
+             if (caption.dataset.state !== 'done' || window.memory.length === 300) return;
+             window.memory.push(document.querySelector('#timings div:last-child dd').innerText);
+             setTimeout(() => document.querySelector('#again').click());
+         }).observe(caption, { attributeFilter: ['data-state'] });
+         document.querySelector('#again').click()",
+        &[],
+    );
+    let all = "return window.memory.length === 300";
+    browser.until("three hundred captions", all, PATIENCE);
+    let memory = browser.run("return window.memory", &[]);
+    assert_eq!(memory[299], memory[29]);
+    assert!(memory[0].as_str().unwrap().ends_with("MB"), "{}", memory[0]);
+}

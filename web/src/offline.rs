@@ -24,8 +24,8 @@ pub fn prepare(update: RwSignal<bool>) {
     spawn_local(async move {
         let registered = JsFuture::from(container.register(SCRIPT)).await;
         // Where that is refused, as in a private window, the page needs its network; that is all.
-        if let Ok(registration) = registered {
-            watch(registration.unchecked_into(), update);
+        if let Some(registration) = registered.ok().and_then(|it| it.dyn_into().ok()) {
+            watch(registration, update);
         }
     });
 }

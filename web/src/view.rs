@@ -38,7 +38,10 @@ pub fn Page(state: State) -> impl IntoView {
     });
     // The network is back: what it kept us from is tried again.
     window_event_listener_untyped("online", move |_| {
-        if state.model.with_untracked(|model| matches!(model, Model::Unusable(_))) {
+        if state
+            .model
+            .with_untracked(|model| matches!(model, Model::Unusable(_)))
+        {
             state.retry();
         }
     });
