@@ -34,6 +34,12 @@ const FLAGS: [&str; 12] = [
 /// WebGPU in software, as on a machine without a graphics card.
 const WEBGPU: [&str; 2] = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"];
 
+/// A camera that shows a test picture, and a reader who allows it.
+const CAMERA: [&str; 2] = [
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+];
+
 /// A running Chromium with one page.
 pub struct Browser {
     driver: Child,
@@ -53,6 +59,15 @@ pub fn is_installed() -> bool {
 impl Browser {
     /// Starts a browser of its own, with or without WebGPU.
     pub fn start(webgpu: bool) -> Self {
+        Self::with(if webgpu { &WEBGPU } else { &[] })
+    }
+
+    /// Starts a browser of its own on a machine with a camera.
+    pub fn with_camera() -> Self {
+        Self::with(&CAMERA)
+    }
+
+    fn with(more: &[&str]) -> Self {
         let mut driver = Command::new("chromedriver")
             .arg("--port=0")
             .stdout(Stdio::piped())
@@ -61,9 +76,7 @@ impl Browser {
         let port = port_of(&mut driver);
         let profile = tempfile::tempdir().expect("a folder for the browser's profile");
         let mut flags: Vec<String> = FLAGS.map(String::from).into();
-        if webgpu {
-            flags.extend(WEBGPU.map(String::from));
-        }
+        flags.extend(more.iter().map(|flag| (*flag).to_owned()));
         flags.push(format!("--user-data-dir={}", profile.path().display()));
         flags.push(format!(
             "--log-net-log={}",
@@ -125,6 +138,38 @@ impl Browser {
             "/execute/sync",
             &json!({ "script": script, "args": arguments }),
         )
+    }
+
+    /// Runs a script in every page from here on, before the page's own.
+    pub fn before_each_page(&self, script: &str) {
+        let wanted = json!({
+            "cmd": "Page.addScriptToEvaluateOnNewDocument",
+            "params": { "source": script },
+        });
+        self.send("/goog/cdp/execute", &wanted);
+    }
+
+    /// Presses and lets go of a key, wherever the focus is. Special keys have code points of their
+    /// own in the protocol: tab U+E004, enter U+E007, right U+E014.
+    pub fn press(&self, key: &str) {
+        let step = |kind| json!({ "type": kind, "value": key });
+        let keys =
+            json!({ "type": "key", "id": "keys", "actions": [step("keyDown"), step("keyUp")] });
+        self.send("/actions", &json!({ "actions": [keys] }));
+    }
+
+    /// Waits until a script gives true.
+    pub fn until(&self, what: &str, script: &str, patience: Duration) {
+        let start = Instant::now();
+        while self.run(script, &[]) != true {
+            assert!(
+                start.elapsed() < patience,
+                "{what} never came; the page says:\n{}\nits console:\n{}",
+                self.text("body"),
+                self.console().join("\n"),
+            );
+            thread::sleep(Duration::from_millis(100));
+        }
     }
 
     /// Waits until an attribute has one of `values`, and gives it.

@@ -6,11 +6,15 @@
 
 mod driver;
 mod figures;
+mod flow;
+mod gate;
+mod keeping;
 #[path = "../faults/packages.rs"]
 mod packages;
 mod peers;
 #[path = "../faults/pictures.rs"]
 mod pictures;
+mod sight;
 
 use adem_package::Folder;
 use adem_pipeline::testing::write_tiny_package;

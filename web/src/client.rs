@@ -1,11 +1,11 @@
 //! The page's end of the line to an engine.
 
-use crate::text;
+use crate::{output::Scores, text};
 use adem_protocol::{Ask, EngineKind, Tell, decode, encode};
-use js_sys::{Array, ArrayBuffer, Reflect};
+use js_sys::{Array, ArrayBuffer, Float32Array, Reflect};
 use std::rc::Rc;
 use wasm_bindgen::{JsCast, JsValue, closure::Closure};
-use web_sys::{Event, MessageEvent, Worker, WorkerOptions, WorkerType};
+use web_sys::{Event, File, MessageEvent, Worker, WorkerOptions, WorkerType};
 
 /// A running engine. Dropping it ends the worker and whatever it was doing.
 pub struct Engine {
@@ -15,23 +15,37 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Starts the worker; all it tells goes to `hear`, a failure to start or a crash included.
+    /// Starts the worker; all it tells goes to `hear`, with the scores that came along, a failure to
+    /// start or a crash included. `foreign` is an origin beside the page's own that it may fetch
+    /// from, where the reader has asked for that.
     ///
     /// # Errors
     /// What the browser says where it cannot start a worker at all.
-    pub fn start(kind: EngineKind, hear: impl Fn(Tell) + 'static) -> Result<Self, String> {
+    pub fn start(
+        kind: EngineKind,
+        foreign: Option<&str>,
+        hear: impl Fn(Tell, Option<Scores>) + 'static,
+    ) -> Result<Self, String> {
         let options = WorkerOptions::new();
         options.set_type(WorkerType::Module);
-        let worker =
-            Worker::new_with_options(kind.script(), &options).map_err(|error| words(&error))?;
+        let mut script = kind.script().to_owned();
+        if let Some(origin) = foreign {
+            script.push_str("&allow=");
+            script.push_str(&String::from(js_sys::encode_uri_component(origin)));
+        }
+        let worker = Worker::new_with_options(&script, &options).map_err(|error| words(&error))?;
         let hear = Rc::new(hear);
         let message = {
             let hear = Rc::clone(&hear);
             Closure::new(move |event: MessageEvent| {
-                let text = event.data().as_string().unwrap_or_default();
-                hear(decode(&text).unwrap_or_else(|malformed| Tell::Unusable {
+                let data: Array = event.data().unchecked_into();
+                let text = data.get(0).as_string().unwrap_or_default();
+                let tell = decode(&text).unwrap_or_else(|malformed| Tell::Unusable {
                     message: malformed.to_string(),
-                }));
+                });
+                let buffer = data.get(1).dyn_into::<ArrayBuffer>().ok();
+                let scores = buffer.map(|buffer| Float32Array::new(&buffer).to_vec());
+                hear(tell, scores.map(|scores| Scores(scores.into())));
             })
         };
         let error = Closure::new(move |event: Event| {
@@ -40,9 +54,10 @@ impl Engine {
             // A script that is not there makes an event without a message.
             let message = Reflect::get(&event, &JsValue::from_str("message"));
             let message = message.ok().and_then(|message| message.as_string());
-            hear(Tell::Unusable {
+            let tell = Tell::Unusable {
                 message: message.unwrap_or_else(|| text::NO_ENGINE.into()),
-            });
+            };
+            hear(tell, None);
         });
         worker.set_onmessage(Some(message.as_ref().unchecked_ref()));
         worker.set_onerror(Some(error.as_ref().unchecked_ref()));
@@ -53,17 +68,26 @@ impl Engine {
         })
     }
 
-    /// Sends `ask`, and with it a picture, which is given away.
+    /// Sends `ask`, and with it what else there is to send: a picture, which is given away, or the
+    /// files of a package.
     ///
     /// # Errors
     /// What the browser says where the message cannot be sent.
-    pub fn ask(&self, ask: &Ask, picture: Option<&ArrayBuffer>) -> Result<(), String> {
+    pub fn ask(
+        &self,
+        ask: &Ask,
+        picture: Option<&ArrayBuffer>,
+        files: &[File],
+    ) -> Result<(), String> {
         let text = encode(ask).map_err(|malformed| malformed.to_string())?;
         let message = Array::of1(&JsValue::from_str(&text));
         let transfer = Array::new();
         if let Some(picture) = picture {
             message.push(picture);
             transfer.push(picture);
+        }
+        for file in files {
+            message.push(file);
         }
         self.worker
             .post_message_with_transfer(&message, &transfer)

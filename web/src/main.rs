@@ -4,10 +4,17 @@
 //! it pictures and shows what it tells.
 
 mod adapter;
+mod camera;
 mod client;
+mod draw;
+mod gallery;
+mod offline;
 mod output;
+mod page;
 mod picture;
 mod samples;
+mod share;
+mod sight;
 mod state;
 mod text;
 mod view;

@@ -1,30 +1,46 @@
-//! Pictures from the reader: dropped, pasted, chosen, or one of the samples.
+//! Pictures from the reader: dropped, pasted, chosen, photographed, or one of the samples.
+//!
+//! The page holds the file and nothing of what is in it: no name of a camera or place is read,
+//! kept or handed out.
 
 use crate::{client::words, text};
 use js_sys::ArrayBuffer;
 use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{Blob, DataTransfer, File, Response, Url};
+use web_sys::{Blob, DataTransfer, File, FileList, Response, Url};
 
 /// Largest file that is read; cameras stay far below it.
 const LARGEST: f64 = 64.0 * 1024.0 * 1024.0;
 
-/// A picture as the page holds it: bytes nobody has decoded yet.
+/// A picture as the page holds it: a file that nobody has read yet.
 pub struct Picture {
     /// The file's name.
     pub name: String,
     /// Address that an `img` can show.
     pub url: String,
-    buffer: ArrayBuffer,
+    blob: Blob,
 }
 
 impl Picture {
-    /// Reads a file.
+    /// A picture in `blob`.
     ///
     /// # Errors
-    /// In words, where the file is too large or the browser cannot read it.
-    pub async fn read(file: &File) -> Result<Self, String> {
-        Self::from_blob(file, file.name()).await
+    /// What the browser says where it gives it no address.
+    pub fn new(blob: Blob, name: String) -> Result<Self, String> {
+        Ok(Picture {
+            url: Url::create_object_url_with_blob(&blob).map_err(|error| words(&error))?,
+            blob,
+            name,
+        })
+    }
+
+    /// A file that was dropped, pasted or chosen.
+    ///
+    /// # Errors
+    /// Those of [`new`](Self::new).
+    pub fn of(file: File) -> Result<Self, String> {
+        let name = file.name();
+        Self::new(file.into(), name)
     }
 
     /// Fetches a sample from beside the page.
@@ -40,26 +56,21 @@ impl Picture {
         }
         let blob = response.blob().map_err(|error| words(&error))?;
         let blob = JsFuture::from(blob).await.map_err(|error| words(&error))?;
-        Self::from_blob(&blob.unchecked_into(), sample.to_owned()).await
-    }
-
-    async fn from_blob(blob: &Blob, name: String) -> Result<Self, String> {
-        if blob.size() > LARGEST {
-            return Err(text::too_large(&name, blob.size(), LARGEST));
-        }
-        let buffer = JsFuture::from(blob.array_buffer())
-            .await
-            .map_err(|error| text::unreadable(&name, &words(&error)))?;
-        Ok(Picture {
-            url: Url::create_object_url_with_blob(blob).map_err(|error| words(&error))?,
-            buffer: buffer.unchecked_into(),
-            name,
-        })
+        let name = sample.rsplit('/').next().unwrap_or(sample);
+        Self::new(blob.unchecked_into(), name.to_owned())
     }
 
     /// The bytes, to give away.
-    pub fn copy(&self) -> ArrayBuffer {
-        self.buffer.slice(0)
+    ///
+    /// # Errors
+    /// In words, where the file is too large or the browser cannot read it.
+    pub async fn bytes(&self) -> Result<ArrayBuffer, String> {
+        if self.blob.size() > LARGEST {
+            return Err(text::too_large(self.blob.size(), LARGEST));
+        }
+        let buffer = JsFuture::from(self.blob.array_buffer()).await;
+        let buffer = buffer.map_err(|error| text::unreadable(&words(&error)))?;
+        Ok(buffer.unchecked_into())
     }
 }
 
@@ -70,7 +81,17 @@ impl Drop for Picture {
     }
 }
 
-/// The first file that was dropped or pasted.
-pub fn first_file(transfer: Option<DataTransfer>) -> Option<File> {
-    transfer?.files()?.get(0)
+/// The files that were dropped or pasted.
+pub fn dropped(transfer: Option<DataTransfer>) -> Vec<File> {
+    transfer.map_or_else(Vec::new, |transfer| listed(transfer.files()))
+}
+
+/// The files of a list.
+pub fn listed(list: Option<FileList>) -> Vec<File> {
+    let Some(list) = list else {
+        return Vec::new();
+    };
+    (0..list.length())
+        .filter_map(|place| list.get(place))
+        .collect()
 }

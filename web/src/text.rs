@@ -1,16 +1,41 @@
 //! Every word the page says, in one place, ready to be translated.
 
+mod diagnostics;
+mod models;
+mod sight;
+
+pub use diagnostics::*;
+pub use models::*;
+pub use sight::*;
+
 use adem_protocol::{Choice, EngineKind, ModelInfo, Reason, Timings};
 
 pub const NAME: &str = "ADEM-VL";
 pub const TAGLINE: &str = "Shows a small model a picture, and tells you what it saw.";
 pub const NO_WINDOW: &str = "The page has no window.";
 
-pub const DROP_TITLE: &str = "Drop a picture here";
-pub const DROP_HINT: &str = "or paste one, or click to choose a file";
+pub const DROP_TITLE: &str = "Drop pictures here";
+pub const DROP_HINT: &str = "or paste them, or click to choose files";
 pub const DROP_NOW: &str = "Let go";
-pub const CHOOSE: &str = "Choose a picture";
-pub const CHOOSE_ANOTHER: &str = "Choose another picture";
+pub const CHOOSE: &str = "Choose pictures";
+pub const CHOOSE_ANOTHER: &str = "Choose more pictures";
+pub const CAMERA: &str = "Camera";
+pub const CAMERA_VIEW: &str = "What the camera sees";
+pub const CAMERA_SHOOT: &str = "Take a picture";
+pub const CAMERA_LIVE: &str = "Describe live";
+pub const CAMERA_LIVE_END: &str = "Stop describing";
+pub const CAMERA_CLOSE: &str = "Switch off";
+pub const CAMERA_PICTURE: &str = "camera.png";
+pub const INSECURE: &str = "the page has to come over HTTPS for that";
+pub const GALLERY: &str = "Your pictures";
+pub const REMOVE: &str = "Take away";
+pub const COPY: &str = "Copy";
+pub const COPIED: &str = "Copied.";
+pub const NOT_COPIED: &str = "The browser did not allow that. Select the text and copy it.";
+pub const SAVE_JSON: &str = "JSON";
+pub const SAVE_CSV: &str = "CSV";
+pub const SAVE_LABEL: &str = "Save all captions";
+pub const DESCRIBE_AGAIN: &str = "Describe again";
 pub const SAMPLES: &str = "Or try one of these";
 pub const NO_PREVIEW: &str = "Your browser cannot show this file.";
 
@@ -24,6 +49,12 @@ pub const STOP: &str = "Stop";
 pub const AGAIN: &str = "Try again";
 
 pub const WAITING: &str = "The model is still loading. Your picture is next.";
+pub const QUEUED: &str = "Waiting for its turn.";
+pub const FAILED: &str = "Not described.";
+pub const HISTORY: &str = "Asked before";
+pub const NO_MODEL: &str = "There is no model to ask.";
+pub const UPDATE: &str = "A newer version of this page is ready.";
+pub const UPDATE_NOW: &str = "Use it now";
 pub const LOOKING: &str = "Looking at the picture…";
 pub const STOPPED: &str = "Stopped.";
 
@@ -51,6 +82,14 @@ pub fn engine(choice: &Choice) -> String {
     }
 }
 
+/// Offers another engine.
+pub fn switch_to(kind: EngineKind) -> &'static str {
+    match kind {
+        EngineKind::Cpu => "Use the CPU instead",
+        EngineKind::Gpu => "Use WebGPU instead",
+    }
+}
+
 /// Why this engine runs.
 pub fn reason(choice: &Choice) -> String {
     let adapter = choice
@@ -60,8 +99,15 @@ pub fn reason(choice: &Choice) -> String {
         .filter(|name| !name.is_empty())
         .unwrap_or("the adapter");
     match &choice.reason {
+        Reason::Chosen => "Because you chose it.".into(),
         Reason::Forced => "Because the address asks for it.".into(),
-        Reason::Adapter => "Because this browser reaches your graphics adapter.".into(),
+        Reason::Trial => {
+            format!("Because it is there at once. {adapter} is being tried, too.")
+        }
+        Reason::Measured(measured) => {
+            let (cpu, gpu) = (measured.cpu_ms, measured.gpu_ms);
+            format!("Because it is the faster one here: CPU {cpu} ms a caption, WebGPU {gpu} ms.")
+        }
         Reason::NoWebGpu => "Because this browser has no WebGPU.".into(),
         Reason::NoAdapter => "Because WebGPU finds no graphics adapter here.".into(),
         Reason::SoftwareAdapter => format!(
@@ -71,18 +117,6 @@ pub fn reason(choice: &Choice) -> String {
             format!("Because the WebGPU engine did not work here: {message}")
         }
     }
-}
-
-/// How far the model's download is.
-pub fn loading(loaded: u64, total: u64) -> String {
-    if total == 0 {
-        return LOADING_LABEL.into();
-    }
-    format!(
-        "{LOADING_LABEL}: {} of {}",
-        megabytes(loaded),
-        megabytes(total)
-    )
 }
 
 /// The model that is loaded.
@@ -112,17 +146,27 @@ pub fn problem(name: &str, message: &str) -> String {
 }
 
 /// A file over the limit.
-pub fn too_large(name: &str, bytes: f64, limit: f64) -> String {
+pub fn too_large(bytes: f64, limit: f64) -> String {
     format!(
-        "{name} has {:.0} MB; a picture of at most {:.0} MB can be read. Save a smaller copy of it.",
+        "it has {:.0} MB; a picture of at most {:.0} MB can be read. Save a smaller copy of it.",
         bytes / 1e6,
         limit / 1e6
     )
 }
 
 /// A file that the browser cannot read.
-pub fn unreadable(name: &str, why: &str) -> String {
-    format!("{name} cannot be read ({why}). Was it moved? Choose it again.")
+pub fn unreadable(why: &str) -> String {
+    format!("it cannot be read ({why}). Was it moved? Choose it again.")
+}
+
+/// No camera.
+pub fn no_camera(why: &str) -> String {
+    format!("The camera cannot be used: {why}.")
+}
+
+/// The engine was lost and is back.
+pub fn restarted(why: &str) -> String {
+    format!("The engine stopped and was started again: {why}")
 }
 
 /// A sample that is not where it should be.
@@ -164,6 +208,7 @@ pub fn timings(load_ms: Option<f64>, done: Option<Timings>) -> Vec<(&'static str
     rows
 }
 
-fn megabytes(bytes: u64) -> String {
+/// Bytes, for reading.
+pub fn megabytes(bytes: u64) -> String {
     format!("{:.1} MB", bytes as f64 / 1e6)
 }

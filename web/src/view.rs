@@ -1,10 +1,16 @@
 //! What the page looks like.
 
 mod badge;
+mod camera;
+mod diagnostics;
+mod gallery;
+mod models;
+mod sight;
+mod sliders;
 mod stage;
 mod words;
 
-use crate::{picture::Picture, state::State, text};
+use crate::{offline, output::Model, picture::dropped, state::State, text};
 use leptos::{ev, prelude::*};
 use web_sys::DragEvent;
 
@@ -25,13 +31,28 @@ pub fn Page(state: State) -> impl IntoView {
     window_event_listener(ev::drop, move |event: DragEvent| {
         event.prevent_default();
         dragging.set(false);
-        take_first(state, event.data_transfer());
+        state.take(dropped(event.data_transfer()));
     });
     window_event_listener(ev::paste, move |event: web_sys::ClipboardEvent| {
-        take_first(state, event.clipboard_data());
+        state.take(dropped(event.clipboard_data()));
+    });
+    // The network is back: what it kept us from is tried again.
+    window_event_listener_untyped("online", move |_| {
+        if state
+            .model
+            .with_untracked(|model| matches!(model, Model::Unusable(_)))
+        {
+            state.retry();
+        }
     });
 
     view! {
+        <Show when=move || state.update.get()>
+            <p class="update" role="status">
+                {text::UPDATE}
+                <button type="button" on:click=|_| offline::take_over()>{text::UPDATE_NOW}</button>
+            </p>
+        </Show>
         <header class="top">
             <div class="brand">
                 <img src="favicon.svg" alt="" width="40" height="40" />
@@ -43,18 +64,17 @@ pub fn Page(state: State) -> impl IntoView {
             <badge::Badge state />
         </header>
         <main>
-            <stage::Stage state dragging />
-            <words::Words state />
+            <div class="pair">
+                <stage::Stage state dragging />
+                <words::Words state />
+            </div>
+            <gallery::Gallery state />
+            <sight::Sight state />
+            <models::Models state />
+            <diagnostics::Diagnostics state />
         </main>
         <footer>
             <p>{text::PRIVATE}</p>
         </footer>
-    }
-}
-
-/// Takes the first file of what was dropped or pasted; text and the like are not ours.
-fn take_first(state: State, transfer: Option<web_sys::DataTransfer>) {
-    if let Some(file) = crate::picture::first_file(transfer) {
-        state.take(async move { Picture::read(&file).await });
     }
 }

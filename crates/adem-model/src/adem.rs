@@ -208,6 +208,7 @@ impl AdemVl {
         Vision {
             memory: &prompt.memory,
             config: &self.config.adem,
+            trace: None,
         }
     }
 

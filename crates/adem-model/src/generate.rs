@@ -5,8 +5,9 @@ use burn::tensor::{DType, Tensor};
 use crate::adem::{AdemVl, VisualPrompt};
 use crate::assemble::{Prefix, Slot, with_prefix};
 use crate::error::ModelError;
-use crate::language::{KvCache, Positions};
+use crate::language::{KvCache, Positions, Vision};
 use crate::sampling::{Sampler, Sampling};
+use crate::trace::{Sight, Trace};
 
 /// What a text starts from and when it ends.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,6 +44,8 @@ pub struct Generation<'m> {
     ended: Vec<bool>,
     generated: usize,
     logits: Vec<f32>,
+    trace: Option<Trace>,
+    sights: Vec<Sight>,
 }
 
 impl<'m> Generation<'m> {
@@ -108,6 +111,8 @@ impl<'m> Generation<'m> {
             ended: vec![false; rows],
             generated: 0,
             logits: Vec::new(),
+            trace: None,
+            sights: Vec::new(),
         })
     }
 
@@ -122,6 +127,18 @@ impl<'m> Generation<'m> {
     /// Every row has ended, or the limit of new tokens is reached.
     pub fn is_done(&self) -> bool {
         self.generated >= self.options.max_new_tokens || self.ended.iter().all(|e| *e)
+    }
+
+    /// From here on every step notes what its token looked at; see
+    /// [`last_sights`](Self::last_sights).
+    pub fn trace(&mut self) {
+        self.trace = Some(Trace::default());
+    }
+
+    /// What the tokens of the last step looked at, one entry a row; none without
+    /// [`trace`](Self::trace).
+    pub fn last_sights(&self) -> &[Sight] {
+        &self.sights
     }
 
     /// Logits of the last step, `[rows * vocabulary]`.
@@ -163,16 +180,23 @@ impl<'m> Generation<'m> {
         let embeddings = self.model.embed(&self.next, self.prompt.tokens.as_ref());
         let [rows, tokens, dim] = embeddings.dims();
         let positions = Positions::new(tokens, self.cache.tokens(), &self.padding);
-        let vision = self.model.vision(&self.prompt);
+        let vision = Vision {
+            trace: self.trace.as_ref(),
+            ..self.model.vision(&self.prompt)
+        };
         let llama = &self.model.llama;
         let hidden = llama.hidden(embeddings, Some(vision), &positions, Some(&mut self.cache));
         let last = hidden.narrow(1, tokens - 1, 1).reshape([rows, 1, dim]);
-        read(llama.logits(last)).await
+        let logits = read(llama.logits(last)).await?;
+        if let Some(trace) = &self.trace {
+            self.sights = trace.take(&self.model.config().adem).await?;
+        }
+        Ok(logits)
     }
 }
 
 /// A tensor's values on the host, as f32.
-async fn read(x: Tensor<3>) -> Result<Vec<f32>, ModelError> {
+pub(crate) async fn read(x: Tensor<3>) -> Result<Vec<f32>, ModelError> {
     let data = x
         .into_data_async()
         .await

@@ -20,6 +20,7 @@ mod loss;
 pub mod nn;
 mod sampling;
 mod source;
+mod trace;
 pub mod vision;
 
 pub use adem::{AdemVl, VisualPrompt};
@@ -30,3 +31,4 @@ pub use generate::{Generation, GenerationOptions, StepTokens};
 pub use loss::token_loss;
 pub use sampling::{Sampler, Sampling};
 pub use source::{RandomInit, SourceError, TensorSource};
+pub use trace::{Sight, Trace};

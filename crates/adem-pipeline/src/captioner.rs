@@ -17,6 +17,7 @@ use crate::check::{self, Settings};
 use crate::error::PipelineError;
 use crate::fusion::FusionChange;
 use crate::request::{Request, Task};
+use crate::seen::Seen;
 use crate::session::Session;
 use crate::source::PackageSource;
 
@@ -28,14 +29,9 @@ pub struct Captioner {
     device: Device,
     /// Visual tokens that are kept; `None` for all.
     kept: Option<Range<usize>>,
-    last: RefCell<Option<Seen>>,
-}
-
-/// A picture that was encoded.
-#[derive(Debug, Clone)]
-struct Seen {
-    digest: Digest,
-    prompt: VisualPrompt,
+    /// The fusion as it was trained.
+    trained: AdemConfig,
+    seen: RefCell<Seen>,
 }
 
 impl Captioner {
@@ -71,7 +67,8 @@ impl Captioner {
             model,
             device: device.clone(),
             kept: None,
-            last: RefCell::new(None),
+            trained: config.adem,
+            seen: RefCell::default(),
         })
     }
 
@@ -89,8 +86,22 @@ impl Captioner {
             model,
             device: self.device.clone(),
             kept,
-            last: RefCell::new(None),
+            trained: self.trained.clone(),
+            seen: RefCell::default(),
         })
+    }
+
+    /// Changes this model's fusion, from what it was trained with. Pictures seen before are not
+    /// encoded again.
+    ///
+    /// # Errors
+    /// Those of [`with_fusion`](Self::with_fusion); the fusion is then as it was.
+    pub fn set_fusion(&mut self, change: &FusionChange) -> Result<(), PipelineError> {
+        let kept = change.kept(&self.trained)?;
+        self.model.set_fusion(change.applied_to(&self.trained))?;
+        self.kept = kept;
+        self.seen.get_mut().forget_prompt();
+        Ok(())
     }
 
     /// What the package says of itself.
@@ -216,20 +227,22 @@ impl Captioner {
         &self.model
     }
 
-    /// What the decoder saw last, if that was the picture of this digest.
+    /// What the decoder sees of the picture of this digest, if it was encoded lately.
     pub(crate) fn recall(&self, digest: &Digest) -> Option<VisualPrompt> {
-        let last = self.last.borrow();
-        last.as_ref()
-            .filter(|seen| seen.digest == *digest)
-            .map(|seen| seen.prompt.clone())
+        let known = self.seen.borrow().prompt(digest);
+        known.or_else(|| {
+            let features = self.seen.borrow_mut().features(digest)?;
+            let prompt = self.see(features);
+            self.seen.borrow_mut().keep_prompt(*digest, &prompt);
+            Some(prompt)
+        })
     }
 
-    /// Keeps what the decoder sees of a picture for the next question about it.
-    pub(crate) fn remember(&self, digest: Digest, prompt: &VisualPrompt) {
-        *self.last.borrow_mut() = Some(Seen {
-            digest,
-            prompt: prompt.clone(),
-        });
+    /// Keeps what was made of a picture for the next question about it.
+    pub(crate) fn remember(&self, digest: Digest, features: Tensor<3>, prompt: &VisualPrompt) {
+        let mut seen = self.seen.borrow_mut();
+        seen.keep_features(digest, features);
+        seen.keep_prompt(digest, prompt);
     }
 
     /// A picture's file to the encoder's input `[3, side, side]`.

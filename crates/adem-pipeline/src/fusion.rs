@@ -11,6 +11,8 @@ use crate::error::PipelineError;
 pub struct FusionChange {
     /// Weight alpha of the fusion's output; 0 switches the cross-attention off.
     pub alpha: Option<f64>,
+    /// Scale beta of the visual features, before the position embeddings.
+    pub beta: Option<f64>,
     /// Share gamma of the visual tokens that the adaptive masking drops; 0 drops none.
     pub gamma: Option<f64>,
     /// Whether the picture's `[cls]` token is put into the text. Without it (and without other
@@ -26,6 +28,7 @@ impl FusionChange {
     pub(crate) fn applied_to(&self, config: &AdemConfig) -> AdemConfig {
         let mut changed = config.clone();
         changed.alpha = self.alpha.unwrap_or(config.alpha);
+        changed.beta = self.beta.unwrap_or(config.beta);
         changed.drop_ratio = self.gamma.unwrap_or(config.drop_ratio);
         changed.with_cls = self.with_cls.unwrap_or(config.with_cls);
         changed

@@ -30,13 +30,14 @@ mod check;
 mod error;
 mod fusion;
 mod request;
+mod seen;
 mod session;
 mod source;
 #[cfg(all(feature = "testing", not(target_arch = "wasm32")))]
 pub mod testing;
 mod timing;
 
-pub use adem_model::Sampling;
+pub use adem_model::{Sampling, Sight};
 pub use adem_package::Progress;
 pub use batch::{Ask, Features};
 pub use captioner::Captioner;

@@ -1,7 +1,7 @@
 //! One request being answered, step by step.
 
 use adem_data::tokenizer::TextStream;
-use adem_model::{Generation, GenerationOptions, ModelError, VisualPrompt};
+use adem_model::{Generation, GenerationOptions, ModelError, Sight, VisualPrompt};
 use adem_package::Digest;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
@@ -49,6 +49,7 @@ pub struct Session<'c> {
     captioner: &'c Captioner,
     stage: Stage<'c>,
     timings: Timings,
+    traced: bool,
 }
 
 #[derive(Debug)]
@@ -86,6 +87,23 @@ impl<'c> Session<'c> {
                 options,
             },
             timings: Timings::default(),
+            traced: false,
+        }
+    }
+
+    /// The same session, noting what each token looked at; see [`sight`](Self::sight). A session
+    /// that has begun its text is left as it is.
+    pub fn traced(mut self) -> Self {
+        self.traced = true;
+        self
+    }
+
+    /// What the last token looked at; `None` before the first, after the end and where the session
+    /// is not [`traced`](Self::traced).
+    pub fn sight(&self) -> Option<&Sight> {
+        match &self.stage {
+            Stage::Text(writing) => writing.generation.last_sights().first(),
+            Stage::Picture { .. } | Stage::Ended => None,
         }
     }
 
@@ -107,7 +125,10 @@ impl<'c> Session<'c> {
                     None => self.captioner.see_nothing(),
                 };
                 let (model, prefix) = (self.captioner.model(), self.captioner.prefix());
-                let generation = Generation::new(model, seen, &[prompt], prefix, options)?;
+                let mut generation = Generation::new(model, seen, &[prompt], prefix, options)?;
+                if self.traced {
+                    generation.trace();
+                }
                 self.stage = Stage::Text(Box::new(Writing {
                     generation,
                     stream: self.captioner.tokenizer().stream(),
@@ -168,9 +189,9 @@ impl<'c> Session<'c> {
         let clock = Stopwatch::start();
         let features = captioner.features(pixels, 1);
         let prompt = captioner.see(features.clone());
-        wait_for(features).await?;
+        wait_for(features.clone()).await?;
         self.timings.vision_ms = clock.ms();
-        captioner.remember(digest, &prompt);
+        captioner.remember(digest, features, &prompt);
         Ok(prompt)
     }
 

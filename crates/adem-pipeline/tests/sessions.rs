@@ -229,3 +229,66 @@ fn a_broken_request_leaves_the_captioner_usable() {
 
     finish(&captioner, Request::caption(picture));
 }
+
+#[test]
+fn a_traced_session_says_what_each_token_looked_at_and_writes_the_same_text() {
+    let (_folder, captioner) = tiny();
+    let request = Request::caption(png(&scene(9)));
+    let expected = finish(&captioner, request.clone()).text;
+    let mut session = captioner.start(request).unwrap().traced();
+    assert!(session.sight().is_none());
+    let (mut sights, mut text) = (Vec::new(), None);
+    while let Some(event) = pollster::block_on(session.next()).unwrap() {
+        match event {
+            Event::Seen { .. } => {}
+            Event::Token { .. } => sights.push(session.sight().unwrap().clone()),
+            Event::Done(outcome) => text = Some(outcome.text),
+        }
+    }
+    assert_eq!(text, Some(expected));
+    assert!(sights.len() > 1);
+    let tokens: usize = captioner.fusion().down_sample.iter().sum();
+    for sight in &sights {
+        assert_eq!((sight.layers, sight.tokens), (2, tokens));
+        for row in sight.scores.chunks_exact(tokens) {
+            // A tenth of 20, and no score of random weights is another's equal.
+            assert_eq!(row.iter().filter(|score| score.is_nan()).count(), 2);
+        }
+    }
+    assert_ne!(sights[0], sights[1]);
+}
+
+#[test]
+fn a_fusion_set_in_place_is_that_of_a_changed_model_and_can_be_taken_back() {
+    let (_folder, mut captioner) = tiny();
+    let request = Request::caption(png(&scene(10)));
+    let trained = finish(&captioner, request.clone());
+    assert!(trained.timings.vision_ms > 0.0);
+    let changes = [
+        FusionChange {
+            beta: Some(40.0),
+            alpha: Some(3.0),
+            ..FusionChange::default()
+        },
+        FusionChange {
+            gamma: Some(0.8),
+            ..FusionChange::default()
+        },
+    ];
+    for change in changes {
+        let expected = finish(&captioner.with_fusion(&change).unwrap(), request.clone()).text;
+        captioner.set_fusion(&change).unwrap();
+        let changed = finish(&captioner, request.clone());
+        assert_eq!(changed.text, expected);
+        // The features were kept.
+        assert_eq!(changed.timings.vision_ms, 0.0);
+        captioner.set_fusion(&FusionChange::default()).unwrap();
+        assert_eq!(finish(&captioner, request.clone()).text, trained.text);
+    }
+    let impossible = FusionChange {
+        gamma: Some(1.0),
+        ..FusionChange::default()
+    };
+    assert!(captioner.set_fusion(&impossible).is_err());
+    assert_eq!(finish(&captioner, request).text, trained.text);
+}

@@ -233,6 +233,7 @@ fn through(
     let vision = Vision {
         memory,
         config: &model.config().adem,
+        trace: None,
     };
     model.llama.through(index, h, Some(vision), around)
 }

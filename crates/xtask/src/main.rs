@@ -3,6 +3,7 @@
 mod check;
 mod demo;
 mod peers;
+mod seal;
 mod shell;
 mod sizes;
 mod tools;

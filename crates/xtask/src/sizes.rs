@@ -97,7 +97,7 @@ impl std::io::Write for Counter {
 }
 
 /// All files below `folder`, sorted.
-fn files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+pub(crate) fn files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     let wrong = |source| Failure::File {
         path: folder.to_owned(),
         source,

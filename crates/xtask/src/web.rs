@@ -1,6 +1,7 @@
 //! Building the page.
 
 use crate::{
+    seal,
     shell::{Failure, command, root, run, step},
     tools,
 };
@@ -29,5 +30,6 @@ pub(crate) fn build(profile: Profile) -> Result<(), Failure> {
     if let Profile::Release = profile {
         trunk.arg("--release");
     }
-    run(&mut trunk)
+    run(&mut trunk)?;
+    seal::seal(profile)
 }

@@ -7,19 +7,29 @@ use std::{
     future::poll_fn,
     task::{Poll, Waker},
 };
+use web_sys::File;
+
+/// What travels with a question.
+#[derive(Default)]
+pub(crate) struct Parcel {
+    /// A picture's file.
+    pub picture: Option<Vec<u8>>,
+    /// The files of a package.
+    pub files: Vec<File>,
+}
 
 /// A queue with one reader. Messages of one page on one thread: nothing here is shared further.
 #[derive(Default)]
 pub(crate) struct Inbox {
-    queue: RefCell<VecDeque<(Ask, Option<Vec<u8>>)>>,
+    queue: RefCell<VecDeque<(Ask, Parcel)>>,
     stopped: RefCell<BTreeSet<u64>>,
     finished: Cell<Option<u64>>,
     reader: RefCell<Option<Waker>>,
 }
 
 impl Inbox {
-    /// Takes in what was asked, with the picture that came along.
-    pub(crate) fn put(&self, ask: Ask, picture: Option<Vec<u8>>) {
+    /// Takes in what was asked, with what came along.
+    pub(crate) fn put(&self, ask: Ask, parcel: Parcel) {
         // At once, not in its turn: the job to be stopped may be the one that runs.
         if let Ask::Stop { job } = ask {
             if self.finished.get().is_none_or(|finished| job > finished) {
@@ -27,14 +37,14 @@ impl Inbox {
             }
             return;
         }
-        self.queue.borrow_mut().push_back((ask, picture));
+        self.queue.borrow_mut().push_back((ask, parcel));
         if let Some(reader) = self.reader.borrow_mut().take() {
             reader.wake();
         }
     }
 
     /// The next thing that was asked; waits for it.
-    pub(crate) async fn next(&self) -> (Ask, Option<Vec<u8>>) {
+    pub(crate) async fn next(&self) -> (Ask, Parcel) {
         poll_fn(|context| match self.queue.borrow_mut().pop_front() {
             Some(next) => Poll::Ready(next),
             None => {
@@ -59,7 +69,7 @@ impl Inbox {
 
 #[cfg(test)]
 mod tests {
-    use super::Inbox;
+    use super::{Inbox, Parcel};
     use adem_protocol::{Ask, Task};
     use std::{
         future::Future,
@@ -71,6 +81,8 @@ mod tests {
         Ask::Describe {
             job,
             task: Task::Caption,
+            fusion: None,
+            trace: false,
         }
     }
 
@@ -85,20 +97,20 @@ mod tests {
     #[test]
     fn jobs_come_out_in_the_order_they_were_asked() {
         let inbox = Inbox::default();
-        assert_eq!(taken(&inbox), None);
-        inbox.put(describe(1), Some(vec![1]));
-        inbox.put(describe(2), None);
+        assert_eq!(taken(&inbox), Parcel::default());
+        inbox.put(describe(1), Parcel::default());
+        inbox.put(describe(2), Parcel::default());
         assert_eq!(taken(&inbox), Some(describe(1)));
         assert_eq!(taken(&inbox), Some(describe(2)));
-        assert_eq!(taken(&inbox), None);
+        assert_eq!(taken(&inbox), Parcel::default());
     }
 
     #[test]
     fn a_stop_overtakes_the_queue_and_concerns_one_job() {
         let inbox = Inbox::default();
-        inbox.put(describe(1), None);
-        inbox.put(describe(2), None);
-        inbox.put(Ask::Stop { job: 2 }, None);
+        inbox.put(describe(1), Parcel::default());
+        inbox.put(describe(2), Parcel::default());
+        inbox.put(Ask::Stop { job: 2 }, Parcel::default());
         assert!(inbox.is_stopped(2) && !inbox.is_stopped(1));
         inbox.finish(1);
         assert!(inbox.is_stopped(2));
@@ -110,7 +122,7 @@ mod tests {
     fn a_stop_that_comes_too_late_leaves_no_trace() {
         let inbox = Inbox::default();
         inbox.finish(5);
-        inbox.put(Ask::Stop { job: 5 }, None);
+        inbox.put(Ask::Stop { job: 5 }, Parcel::default());
         assert!(inbox.stopped.borrow().is_empty());
     }
 }

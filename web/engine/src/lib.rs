@@ -3,17 +3,24 @@
 //! The two programs of this crate differ in the device alone. Each hears an `Ask`, answers with
 //! `Tell`s (see `adem-protocol`), and does one job after another. Nothing here draws or decides.
 
+mod files;
+mod fill;
 mod inbox;
 mod job;
 mod line;
+mod load;
+mod opfs;
 mod pause;
+mod store;
 
-use adem_package::Http;
-use adem_pipeline::{Captioner, PipelineError, Progress, Stopwatch};
-use adem_protocol::{Ask, ModelInfo, Tell};
+use adem_pipeline::{Captioner, Stopwatch};
+use adem_protocol::{Ask, Fusion, ModelInfo, Origin, Tell};
 use burn::tensor::Device;
 use inbox::Inbox;
+use job::Job;
 use std::{future::Future, rc::Rc};
+use store::Store;
+use web_sys::File;
 
 /// Opens the line to the page and serves it on the device that `device` gives, for as long as the
 /// worker lives.
@@ -39,46 +46,109 @@ async fn serve(
     line::tell(&Tell::Ready);
     let mut captioner = None;
     loop {
-        let (ask, picture) = inbox.next().await;
+        let (ask, parcel) = inbox.next().await;
         match ask {
-            Ask::Load { package } => {
-                // The old one's memory is free before the new one takes its own.
-                drop(captioner.take());
-                let loaded = load(&package, &device).await;
-                captioner = Some(loaded.map_err(|error| error.to_string())?);
-            }
-            Ask::Describe { job, task } => match &captioner {
-                Some(captioner) => job::run(inbox, captioner, job, task, picture).await,
+            Ask::Load { origin } => load(origin, parcel.files, &device, &mut captioner).await,
+            Ask::Describe {
+                job,
+                task,
+                fusion,
+                trace,
+            } => match &mut captioner {
+                Some(captioner) => {
+                    let job = Job {
+                        number: job,
+                        task,
+                        fusion,
+                        trace,
+                        picture: parcel.picture,
+                    };
+                    job::run(inbox, captioner, job).await;
+                }
                 None => line::tell(&Tell::Failed {
                     job,
-                    message: "no model has been loaded; reload the page".into(),
+                    message: "no model has been loaded; choose one".into(),
                 }),
             },
+            Ask::Models => line::tell(&models(None).await),
+            Ask::Forget { id } => line::tell(&models(Some(id)).await),
             // Noted when it arrived.
             Ask::Stop { .. } => {}
         }
     }
 }
 
-async fn load(package: &str, device: &Device) -> Result<Captioner, PipelineError> {
+async fn load(
+    origin: Origin,
+    files: Vec<File>,
+    device: &Device,
+    captioner: &mut Option<Captioner>,
+) {
     let clock = Stopwatch::start();
-    let mut bytes = 0;
-    let progress = |progress: Progress| {
-        bytes = progress.total_bytes;
-        line::tell(&Tell::Loading {
-            loaded: progress.bytes,
-            total: progress.total_bytes,
-        });
+    match load::load(origin, files, device, captioner).await {
+        Ok(loaded) => {
+            line::tell(&Tell::Loaded {
+                model: info(&loaded.captioner, loaded.id),
+                load_ms: clock.ms(),
+                unkept: loaded.unkept,
+            });
+            *captioner = Some(loaded.captioner);
+        }
+        Err(message) => line::tell(&Tell::NotLoaded {
+            message,
+            usable: captioner.is_some(),
+        }),
+    }
+}
+
+/// The models on this device, after `forgotten` was deleted.
+async fn models(forgotten: Option<String>) -> Tell {
+    let list = async {
+        let store = Store::open().await?;
+        if let Some(id) = forgotten {
+            store.forget(&id).await?;
+        }
+        store.list().await
     };
-    let source = Http::new(package).map_err(adem_package::PackageError::from)?;
-    let captioner = Captioner::load(source, progress, device).await?;
-    line::tell(&Tell::Loaded {
-        model: ModelInfo {
-            name: captioner.manifest().name.clone(),
-            parameters: captioner.parameters() as u64,
-            bytes,
+    match list.await {
+        Ok(models) => Tell::Models {
+            models,
+            problem: None,
         },
-        load_ms: clock.ms(),
-    });
-    Ok(captioner)
+        Err(refusal) => Tell::Models {
+            models: Vec::new(),
+            problem: Some(load::words(&refusal)),
+        },
+    }
+}
+
+fn info(captioner: &Captioner, id: String) -> ModelInfo {
+    let (manifest, fusion) = (captioner.manifest(), captioner.fusion());
+    let origin = &manifest.provenance;
+    let fixed = [
+        ("created", &origin.created),
+        ("training", &origin.training),
+        ("data", &origin.data),
+        ("licence", &origin.licence),
+    ];
+    let more = origin.more.iter().map(|(name, text)| (name.as_str(), text));
+    ModelInfo {
+        name: manifest.name.clone(),
+        parameters: captioner.parameters() as u64,
+        bytes: manifest.weight_bytes(),
+        layers: captioner.config().llama.n_layers,
+        scales: fusion.down_sample.clone(),
+        fusion: Fusion {
+            alpha: fusion.alpha,
+            beta: fusion.beta,
+            gamma: fusion.drop_ratio,
+        },
+        provenance: fixed
+            .into_iter()
+            .chain(more)
+            .filter(|(_, text)| !text.is_empty())
+            .map(|(name, text)| (name.to_owned(), text.clone()))
+            .collect(),
+        id,
+    }
 }

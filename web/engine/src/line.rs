@@ -1,11 +1,11 @@
 //! The worker's end of the line to the page.
 
-use crate::inbox::Inbox;
+use crate::inbox::{Inbox, Parcel};
 use adem_protocol::{Ask, Tell, decode, encode};
-use js_sys::{Array, ArrayBuffer, Uint8Array};
+use js_sys::{Array, ArrayBuffer, Float32Array, Uint8Array};
 use std::{panic, rc::Rc};
 use wasm_bindgen::{JsCast, JsValue, closure::Closure};
-use web_sys::{DedicatedWorkerGlobalScope, MessageEvent, PromiseRejectionEvent};
+use web_sys::{DedicatedWorkerGlobalScope, File, MessageEvent, PromiseRejectionEvent};
 
 /// Puts what the page asks into `inbox`, and tells it should the engine fail. `false` outside a
 /// worker.
@@ -16,7 +16,7 @@ pub(crate) fn open(inbox: Rc<Inbox>) -> bool {
     panic::set_hook(Box::new(|panic| lost(&panic.to_string())));
     let hear = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
         match read(&event.data()) {
-            Ok((ask, picture)) => inbox.put(ask, picture),
+            Ok((ask, parcel)) => inbox.put(ask, parcel),
             Err(message) => lost(&message),
         }
     });
@@ -36,9 +36,24 @@ pub(crate) fn open(inbox: Rc<Inbox>) -> bool {
 
 /// Tells the page.
 pub(crate) fn tell(tell: &Tell) {
-    // Either fails only for values that cannot be sent, and a text can.
+    send(tell, None);
+}
+
+/// Tells the page, and gives it `scores`.
+pub(crate) fn tell_with(tell: &Tell, scores: &[f32]) {
+    send(tell, Some(Float32Array::from(scores).buffer()));
+}
+
+fn send(tell: &Tell, buffer: Option<ArrayBuffer>) {
+    // Either fails only for values that cannot be sent, and these can.
     if let (Some(scope), Ok(text)) = (scope(), encode(tell)) {
-        let _ = scope.post_message(&JsValue::from_str(&text));
+        let message = Array::of1(&JsValue::from_str(&text));
+        let transfer = Array::new();
+        if let Some(buffer) = buffer {
+            message.push(&buffer);
+            transfer.push(&buffer);
+        }
+        let _ = scope.post_message_with_transfer(&message, &transfer);
     }
 }
 
@@ -52,17 +67,19 @@ fn scope() -> Option<DedicatedWorkerGlobalScope> {
     js_sys::global().dyn_into().ok()
 }
 
-/// The message and the picture with it.
-fn read(data: &JsValue) -> Result<(Ask, Option<Vec<u8>>), String> {
+/// The message and what is with it.
+fn read(data: &JsValue) -> Result<(Ask, Parcel), String> {
     let data: &Array = data.unchecked_ref();
     let text = data.get(0).as_string().unwrap_or_default();
     let ask = decode(&text).map_err(|malformed| malformed.to_string())?;
-    let picture = data
-        .get(1)
-        .dyn_into::<ArrayBuffer>()
-        .ok()
-        .map(|buffer| Uint8Array::new(&buffer).to_vec());
-    Ok((ask, picture))
+    let mut parcel = Parcel::default();
+    for item in data.iter().skip(1) {
+        match item.dyn_into::<ArrayBuffer>() {
+            Ok(buffer) => parcel.picture = Some(Uint8Array::new(&buffer).to_vec()),
+            Err(item) => parcel.files.extend(item.dyn_into::<File>().ok()),
+        }
+    }
+    Ok((ask, parcel))
 }
 
 fn words(reason: &JsValue) -> String {

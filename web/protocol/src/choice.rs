@@ -28,8 +28,12 @@ impl Adapter {
 pub enum Reason {
     /// The address says `?engine=`.
     Forced,
-    /// There is a graphics adapter.
-    Adapter,
+    /// The reader has switched to it.
+    Chosen,
+    /// There is a graphics adapter; whether it is faster is being measured.
+    Trial,
+    /// Both engines have written the same caption.
+    Measured(Measured),
     /// This browser has no WebGPU.
     NoWebGpu,
     /// There is WebGPU, but no adapter for it.
@@ -38,6 +42,25 @@ pub enum Reason {
     SoftwareAdapter,
     /// The WebGPU engine was tried and did not start, for this reason.
     GpuFailed(String),
+}
+
+/// Milliseconds that both engines took for the same caption.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Measured {
+    /// The CPU's.
+    pub cpu_ms: u32,
+    /// WebGPU's, once warm.
+    pub gpu_ms: u32,
+}
+
+impl Measured {
+    /// The engine that took less.
+    pub fn faster(self) -> EngineKind {
+        match self.gpu_ms < self.cpu_ms {
+            true => EngineKind::Gpu,
+            false => EngineKind::Cpu,
+        }
+    }
 }
 
 /// An engine and why it was chosen.
@@ -51,20 +74,31 @@ pub struct Choice {
     pub adapter: Option<Adapter>,
 }
 
-/// Chooses: what the address forces, else WebGPU on a hardware adapter, else the CPU.
+/// Chooses: what the address forces, else the faster one on a hardware adapter, else the CPU.
 ///
+/// The CPU's engine is there at once; it begins while nothing is known of a hardware adapter yet.
+/// `measured` is what an earlier visit found; with `measure` it is found again, on any adapter.
 /// `adapter` is `None` where the browser has no WebGPU, `Some(None)` where it has no adapter.
 /// WebGPU cannot be forced where there is no adapter.
-pub fn choose(forced: Option<EngineKind>, adapter: Option<Option<Adapter>>) -> Choice {
+pub fn choose(
+    forced: Option<EngineKind>,
+    adapter: Option<Option<Adapter>>,
+    measured: Option<Measured>,
+    measure: bool,
+) -> Choice {
     let (kind, reason) = match (&adapter, forced) {
         (_, Some(EngineKind::Cpu)) => (EngineKind::Cpu, Reason::Forced),
         (None, _) => (EngineKind::Cpu, Reason::NoWebGpu),
         (Some(None), _) => (EngineKind::Cpu, Reason::NoAdapter),
         (Some(Some(_)), Some(EngineKind::Gpu)) => (EngineKind::Gpu, Reason::Forced),
+        (Some(Some(_)), None) if measure => (EngineKind::Cpu, Reason::Trial),
         (Some(Some(adapter)), None) if adapter.is_software() => {
             (EngineKind::Cpu, Reason::SoftwareAdapter)
         }
-        (Some(Some(_)), None) => (EngineKind::Gpu, Reason::Adapter),
+        (Some(Some(_)), None) => match measured {
+            Some(measured) => (measured.faster(), Reason::Measured(measured)),
+            None => (EngineKind::Cpu, Reason::Trial),
+        },
     };
     Choice {
         kind,
@@ -88,16 +122,22 @@ mod tests {
         forced: Option<EngineKind>,
         adapter: Option<Option<Adapter>>,
     ) -> (EngineKind, Reason) {
-        let choice = choose(forced, adapter);
+        let choice = choose(forced, adapter, None, false);
         (choice.kind, choice.reason)
     }
 
     #[test]
-    fn hardware_gets_the_gpu_engine() {
-        assert_eq!(
-            chosen(None, adapter("apple metal-3", false)),
-            (EngineKind::Gpu, Reason::Adapter)
-        );
+    fn hardware_is_measured_once_and_the_faster_engine_kept() {
+        let hardware = || adapter("apple metal-3", false);
+        assert_eq!(chosen(None, hardware()), (EngineKind::Cpu, Reason::Trial));
+        for (gpu_ms, kind) in [(9, EngineKind::Gpu), (11, EngineKind::Cpu)] {
+            let measured = Measured { cpu_ms: 10, gpu_ms };
+            let choice = choose(None, hardware(), Some(measured), false);
+            assert_eq!(choice.kind, kind);
+            assert_eq!(choice.reason, Reason::Measured(measured));
+            let again = choose(None, hardware(), Some(measured), true);
+            assert_eq!(again.reason, Reason::Trial);
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The messages.
 
+use crate::{Loading, Origin, StoredModel};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::fmt;
 
@@ -22,6 +23,14 @@ impl EngineKind {
         }
     }
 
+    /// The other engine.
+    pub fn other(self) -> Self {
+        match self {
+            EngineKind::Cpu => EngineKind::Gpu,
+            EngineKind::Gpu => EngineKind::Cpu,
+        }
+    }
+
     /// The engine named by `word`, if there is one.
     pub fn from_word(word: &str) -> Option<Self> {
         [EngineKind::Cpu, EngineKind::Gpu]
@@ -32,8 +41,8 @@ impl EngineKind {
     /// Address of the worker's script, relative to the page.
     pub fn script(self) -> &'static str {
         match self {
-            EngineKind::Cpu => "engine-cpu_loader.js",
-            EngineKind::Gpu => "engine-gpu_loader.js",
+            EngineKind::Cpu => "worker.js?engine=cpu",
+            EngineKind::Gpu => "worker.js?engine=gpu",
         }
     }
 }
@@ -48,14 +57,32 @@ pub enum Task {
     Question(String),
 }
 
+/// The numbers of the fusion that a reader can turn.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Fusion {
+    /// Weight of what the picture adds to the text.
+    pub alpha: f64,
+    /// Scale of the visual features.
+    pub beta: f64,
+    /// Share of the visual tokens that the adaptive masking drops.
+    pub gamma: f64,
+}
+
 /// Page to engine.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ask {
-    /// Fetch the model package at this address (it ends in `/`) and make it ready.
+    /// Find a model package and make it ready, in place of the one before.
     Load {
-        /// Absolute address of the folder that holds `adem.json`.
-        package: String,
+        /// Where it is.
+        origin: Origin,
+    },
+    /// Say which models are kept on this device.
+    Models,
+    /// Delete a kept model.
+    Forget {
+        /// Its [`StoredModel::id`].
+        id: String,
     },
     /// Run `task` on the picture that travels with this message. Jobs run in the order asked.
     Describe {
@@ -63,6 +90,10 @@ pub enum Ask {
         job: u64,
         /// What to do.
         task: Task,
+        /// The fusion to do it with; `None` for the trained one.
+        fusion: Option<Fusion>,
+        /// Whether to tell with each token which patches it looked at.
+        trace: bool,
     },
     /// End this job, running or waiting, after the token it is at.
     Stop {
@@ -72,14 +103,24 @@ pub enum Ask {
 }
 
 /// What the page says about the model.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ModelInfo {
     /// Name from the package's manifest.
     pub name: String,
     /// Number of parameters.
     pub parameters: u64,
-    /// Bytes of the package.
+    /// Bytes of the package's weights.
     pub bytes: u64,
+    /// Decoder blocks.
+    pub layers: usize,
+    /// Visual tokens of each scale, square numbers.
+    pub scales: Vec<usize>,
+    /// The fusion it was trained with.
+    pub fusion: Fusion,
+    /// What the package says of its origin: field and text.
+    pub provenance: Vec<(String, String)>,
+    /// The first digits of the manifest's SHA-256: which build of the model this is.
+    pub id: String,
 }
 
 /// Where the time of one job went, in milliseconds.
@@ -114,18 +155,29 @@ pub enum Tell {
     /// The worker runs and listens; what is asked before this may be lost.
     Ready,
     /// Progress of [`Ask::Load`].
-    Loading {
-        /// Bytes that have arrived.
-        loaded: u64,
-        /// Bytes in all.
-        total: u64,
-    },
+    Loading(Loading),
     /// Everything has arrived and the model can be asked.
     Loaded {
         /// What was loaded.
         model: ModelInfo,
         /// Milliseconds from [`Ask::Load`] to here.
         load_ms: f64,
+        /// Why the model is not kept for the next visit; `None` where it is.
+        unkept: Option<String>,
+    },
+    /// The package asked for is refused; the model before it goes on where there was one.
+    NotLoaded {
+        /// What happened and what to do, in words.
+        message: String,
+        /// Whether the engine still has a model.
+        usable: bool,
+    },
+    /// The models on this device, and what the browser grants.
+    Models {
+        /// All of them, unfinished ones too.
+        models: Vec<StoredModel>,
+        /// Why none can be kept, where that is so.
+        problem: Option<String>,
     },
     /// The engine cannot run, or the model cannot be loaded; nothing can be asked of it.
     Unusable {
@@ -137,7 +189,8 @@ pub enum Tell {
         /// The job's number.
         job: u64,
     },
-    /// More text of a job.
+    /// More text of a job. Where it is traced, the scores `[layers, visual tokens]` (f32, little
+    /// endian, NaN for what was dropped) travel along.
     Token {
         /// The job's number.
         job: u64,
@@ -207,11 +260,17 @@ mod tests {
     fn messages_survive_the_journey() {
         let asks = [
             Ask::Load {
-                package: "http://localhost/package/".into(),
+                origin: Origin::Address("http://localhost/package/".into()),
             },
             Ask::Describe {
                 job: u64::MAX,
                 task: Task::Question("how many \"circles\"?\n".into()),
+                fusion: Some(Fusion {
+                    alpha: 0.1,
+                    beta: 0.01,
+                    gamma: 0.7,
+                }),
+                trace: true,
             },
             Ask::Stop { job: 0 },
         ];

@@ -1,6 +1,6 @@
 //! Which engine runs, why, and how far its model is.
 
-use crate::{output::Model, state::State, text};
+use crate::{output::Model, page, state::State, text};
 use leptos::prelude::*;
 
 /// The engine's badge, and the model's progress below it.
@@ -35,7 +35,32 @@ pub fn Badge(state: State) -> impl IntoView {
             <p class="badge"><span class="dot" aria-hidden="true"></span>{name}</p>
             <p class="reason" id="reason">{reason}</p>
             <Loading state />
+            <Switch state />
+            <p class="notice" id="notice" role="status">{move || state.notice.get()}</p>
         </section>
+    }
+}
+
+/// The other engine, where there is one to be had.
+#[component]
+fn Switch(state: State) -> impl IntoView {
+    let other = Memo::new(move |_| {
+        let settled = state
+            .model
+            .with(|model| matches!(model, Model::Ready { .. }));
+        state.choice.with(|choice| {
+            let choice = choice.as_ref().filter(|choice| choice.adapter.is_some())?;
+            settled.then(|| choice.kind.other())
+        })
+    });
+    move || {
+        other.get().map(|kind| {
+            view! {
+                <button type="button" class="plain" id="switch" on:click=move |_| state.switch()>
+                    {text::switch_to(kind)}
+                </button>
+            }
+        })
     }
 }
 
@@ -44,22 +69,24 @@ fn Loading(state: State) -> impl IntoView {
     move || {
         state.model.with(|model| match model {
             Model::Starting => view! { <p class="model">{text::STARTING}</p> }.into_any(),
-            Model::Loading(loaded, total) => {
-                // Without a value the bar shows that something happens, not how much is left.
-                let (value, max) = if *total > 0 {
-                    (Some(loaded.to_string()), Some(total.to_string()))
-                } else {
-                    (None, None)
-                };
+            Model::Loading(loading, since) => {
+                // One bar: bytes that are here. Without a value it shows that something happens.
+                let known = loading.total > 0;
+                let here = loading.cached + loading.fetched;
+                let value = known.then(|| here.max(loading.read).to_string());
+                let max = known.then(|| loading.total.to_string());
+                let elapsed = page::now().unwrap_or_default() - since;
                 view! {
                     <progress aria-label=text::LOADING_LABEL value=value max=max></progress>
-                    <p class="model">{text::loading(*loaded, *total)}</p>
+                    <p class="model">{text::loading(loading, elapsed)}</p>
                 }
                 .into_any()
             }
-            Model::Ready { info, .. } => {
-                view! { <p class="model">{text::model(info)}</p> }.into_any()
+            Model::Ready { info, unkept, .. } => view! {
+                <p class="model">{text::model(info)}</p>
+                {unkept.as_ref().map(|why| view! { <p class="model" id="unkept">{text::unkept(why)}</p> })}
             }
+            .into_any(),
             Model::Unusable(message) => view! {
                 <p class="model" role="alert">{text::unusable(message)}</p>
                 <button type="button" on:click=move |_| state.retry()>{text::AGAIN}</button>

@@ -1,20 +1,26 @@
 //! Where the picture goes.
 
-use crate::{picture::Picture, samples::SAMPLES, state::State, text};
+use super::camera::{CameraView, OpenCamera};
+use crate::{
+    gallery::Item,
+    output::Progress,
+    picture::{Picture, listed},
+    samples::SAMPLES,
+    state::State,
+    text,
+};
 use leptos::prelude::*;
 use web_sys::{Event, HtmlInputElement};
 
-/// The frame that takes a picture and shows it, what is wrong with it, and the samples.
+/// The frame that takes pictures and shows one, what is wrong with it, and the samples.
 #[component]
 pub fn Stage(state: State, dragging: RwSignal<bool>) -> impl IntoView {
     let chosen = move |event: Event| {
         let input: HtmlInputElement = event_target(&event);
-        let file = input.files().and_then(|files| files.get(0));
+        let files = listed(input.files());
         // Choosing the same file again is a change, too.
         input.set_value("");
-        if let Some(file) = file {
-            state.take(async move { Picture::read(&file).await });
-        }
+        state.take(files);
     };
     let hint = move || {
         if dragging.get() {
@@ -23,19 +29,38 @@ pub fn Stage(state: State, dragging: RwSignal<bool>) -> impl IntoView {
             text::DROP_TITLE
         }
     };
+    let filled = Memo::new(move |_| state.gallery.selected.get().is_some());
+    let seeing = Memo::new(move |_| state.camera.stream.with(Option::is_some));
+    let problem = move || {
+        state.problem.get().or_else(|| {
+            let item = state.gallery.current()?;
+            let (failed, problem) = item.caption.with(|caption| {
+                (
+                    caption.progress == Progress::Failed,
+                    caption.problem.clone(),
+                )
+            });
+            let message = problem.filter(|_| failed)?;
+            Some(text::problem(&item.name(), &message))
+        })
+    };
     view! {
         <section class="stage">
-            <label class="frame" class:dragging=dragging class:filled=move || state.picture.with(Option::is_some)>
+            <Show when=move || seeing.get()>
+                <CameraView state />
+            </Show>
+            <label class="frame" class:dragging=dragging class:filled=filled class:aside=seeing>
                 <input
                     id="file"
                     class="unseen"
                     type="file"
+                    multiple
                     accept="image/*"
                     aria-label=text::CHOOSE
                     on:change=chosen
                 />
                 <Show
-                    when=move || state.picture.with(Option::is_some)
+                    when=move || filled.get()
                     fallback=move || view! {
                         <span class="hint">
                             <strong>{hint}</strong>
@@ -48,8 +73,9 @@ pub fn Stage(state: State, dragging: RwSignal<bool>) -> impl IntoView {
                 </Show>
             </label>
             <p class="problem" id="problem" role="alert">
-                {move || state.problem.get()}
+                {problem}
             </p>
+            <p class="problem" role="alert">{move || state.camera.problem.get()}</p>
             <Samples state />
         </section>
     }
@@ -57,23 +83,26 @@ pub fn Stage(state: State, dragging: RwSignal<bool>) -> impl IntoView {
 
 #[component]
 fn Preview(state: State) -> impl IntoView {
-    let alt = move |name: &str| {
-        let name = name.to_owned();
+    let alt = move |item: Item| {
         move || {
-            state
-                .caption
+            let name = item.name();
+            item.caption
                 .with(|caption| text::preview(&name, &caption.text))
         }
     };
     move || {
-        state.picture.get().map(|picture| {
+        state.gallery.current().map(|item| {
             let broken = RwSignal::new(false);
+            let url = move || {
+                broken.set(false);
+                item.picture.with(|picture| picture.url.clone())
+            };
             view! {
                 <img
                     id="preview"
                     class:broken=broken
-                    src=picture.url.clone()
-                    alt=alt(&picture.name)
+                    src=url
+                    alt=alt(item)
                     on:error=move |_| broken.set(true)
                 />
                 <Show when=move || broken.get()>
@@ -87,7 +116,7 @@ fn Preview(state: State) -> impl IntoView {
 #[component]
 fn Samples(state: State) -> impl IntoView {
     let buttons = SAMPLES.map(|sample| {
-        let take = move |_| state.take(Picture::fetch(sample.file));
+        let take = move |_| state.take_one(Picture::fetch(sample.file));
         view! {
             <li>
                 <button type="button" class="sample" on:click=take>
@@ -97,7 +126,10 @@ fn Samples(state: State) -> impl IntoView {
         }
     });
     view! {
-        <h2 class="small">{text::SAMPLES}</h2>
+        <div class="head">
+            <h2 class="small">{text::SAMPLES}</h2>
+            <OpenCamera state />
+        </div>
         <ul class="samples" id="samples">{buttons}</ul>
     }
 }

@@ -2,32 +2,48 @@
 
 use crate::{
     output::{Model, Output, Progress},
+    share,
     state::State,
     text,
 };
-use leptos::{ev::SubmitEvent, prelude::*};
+use adem_protocol::Task;
+use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
 
 /// Caption, question, answer, and where the time went.
 #[component]
 pub fn Words(state: State) -> impl IntoView {
-    let active = move || {
-        state.caption.with(|output| output.progress.is_active())
-            || state.answer.with(|output| output.progress.is_active())
-    };
+    let active = Memo::new(move |_| {
+        let items = state.gallery.items.get();
+        let is_active =
+            |output: RwSignal<Output>| output.with(|output| output.progress.is_active());
+        state.camera.live.get()
+            || items.into_iter().any(|item| {
+                is_active(item.caption) || item.answers.get().into_iter().any(is_active)
+            })
+    });
     let question = RwSignal::new(String::new());
     let ask = move |event: SubmitEvent| {
         event.prevent_default();
         state.ask(question.get_untracked());
     };
+    let question_problem = move || {
+        state.question_problem.get().or_else(|| {
+            let failed = |answer: &Output| answer.progress == Progress::Failed;
+            state
+                .answer
+                .with(|answer| answer.problem.clone().filter(|_| failed(answer)))
+        })
+    };
     view! {
         <section class="words">
             <div class="head">
                 <h2 class="small">{text::CAPTION}</h2>
-                <button type="button" id="stop" disabled=move || !active() on:click=move |_| state.stop()>
+                <button type="button" id="stop" disabled=move || !active.get() on:click=move |_| state.stop()>
                     {text::STOP}
                 </button>
             </div>
-            <Written id="caption" output=state.caption empty=text::CAPTION_EMPTY />
+            <Written state id="caption" output=state.caption empty=text::CAPTION_EMPTY />
+            <CaptionTools state />
             <form id="ask" on:submit=ask>
                 <label class="small" for="question">{text::ASK}</label>
                 <div class="line">
@@ -43,9 +59,11 @@ pub fn Words(state: State) -> impl IntoView {
                 </div>
             </form>
             <p class="problem" id="question-problem" role="alert">
-                {move || state.question_problem.get()}
+                {question_problem}
             </p>
-            <Written id="answer" output=state.answer empty="" />
+            <Asked output=state.answer />
+            <Written state id="answer" output=state.answer empty="" />
+            <History state />
             <Times state />
         </section>
     }
@@ -53,7 +71,12 @@ pub fn Words(state: State) -> impl IntoView {
 
 /// A text as it is written.
 #[component]
-fn Written(id: &'static str, output: RwSignal<Output>, empty: &'static str) -> impl IntoView {
+fn Written(
+    state: State,
+    id: &'static str,
+    output: Memo<Output>,
+    empty: &'static str,
+) -> impl IntoView {
     let progress = Memo::new(move |_| output.with(|output| output.progress));
     let text = move || {
         output.with(|output| match output.progress {
@@ -61,7 +84,13 @@ fn Written(id: &'static str, output: RwSignal<Output>, empty: &'static str) -> i
             _ => output.text.clone(),
         })
     };
+    let ready = Memo::new(move |_| {
+        state
+            .model
+            .with(|model| matches!(model, Model::Ready { .. }))
+    });
     let note = move || match progress.get() {
+        Progress::Waiting if ready.get() => text::QUEUED,
         Progress::Waiting => text::WAITING,
         Progress::Looking => text::LOOKING,
         Progress::Stopped => text::STOPPED,
@@ -79,6 +108,88 @@ fn Written(id: &'static str, output: RwSignal<Output>, empty: &'static str) -> i
             {text}
         </p>
         <p class="note" role="status">{note}</p>
+    }
+}
+
+/// What to do with a caption that is there.
+#[component]
+fn CaptionTools(state: State) -> impl IntoView {
+    let copied = RwSignal::new("");
+    let ended = Memo::new(move |_| {
+        state.caption.with(|caption| {
+            matches!(
+                caption.progress,
+                Progress::Done | Progress::Stopped | Progress::Failed
+            )
+        })
+    });
+    let copy = move |_| {
+        let text = state.caption.with_untracked(|caption| caption.text.clone());
+        spawn_local(async move {
+            copied.set(match share::copy(&text).await {
+                true => text::COPIED,
+                false => text::NOT_COPIED,
+            });
+        });
+    };
+    let again = move |_| {
+        if let Some(item) = state.gallery.current_untracked() {
+            state.again(item);
+        }
+    };
+    Effect::new(move |_| {
+        state.caption.track();
+        copied.set("");
+    });
+    view! {
+        <div class="row" hidden=move || !ended.get()>
+            <button type="button" class="plain" id="copy" on:click=copy>{text::COPY}</button>
+            <button type="button" class="plain" id="again" on:click=again>{text::DESCRIBE_AGAIN}</button>
+            <span class="note" role="status">{copied}</span>
+        </div>
+    }
+}
+
+/// The question that is being answered.
+#[component]
+fn Asked(output: Memo<Output>) -> impl IntoView {
+    let question = move || output.with(|output| question_of(output).unwrap_or_default());
+    view! { <p class="asked" id="asked">{question}</p> }
+}
+
+/// The questions before it, the latest first.
+#[component]
+fn History(state: State) -> impl IntoView {
+    let earlier = Memo::new(move |_| {
+        let mut answers = state
+            .gallery
+            .current()
+            .map_or_else(Vec::new, |item| item.answers.get());
+        answers.pop();
+        answers.reverse();
+        let texts = answers.into_iter().map(|answer| {
+            answer.with(|answer| (question_of(answer).unwrap_or_default(), answer.text.clone()))
+        });
+        texts.collect::<Vec<_>>()
+    });
+    view! {
+        <Show when=move || earlier.with(|earlier| !earlier.is_empty())>
+            <details class="history" id="history">
+                <summary class="small">{text::HISTORY}</summary>
+                <dl>
+                    {move || earlier.get().into_iter().map(|(question, answer)| view! {
+                        <dt>{question}</dt><dd>{answer}</dd>
+                    }).collect_view()}
+                </dl>
+            </details>
+        </Show>
+    }
+}
+
+fn question_of(output: &Output) -> Option<String> {
+    match &output.task {
+        Some(Task::Question(question)) => Some(question.clone()),
+        _ => None,
     }
 }
 

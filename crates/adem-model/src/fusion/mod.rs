@@ -88,6 +88,14 @@ impl VisualMemory {
         x.reshape([self.batch(), rows / self.batch() * t, dim])
     }
 
+    /// Scores of queries `x` `[rows, T, D]` over the visual tokens before any is dropped:
+    /// `[rows, T, N]`; `rows` as in [`kept_scores`](Self::kept_scores).
+    pub fn scores(&self, x: Tensor<3>, config: &AdemConfig) -> Tensor<3> {
+        let [rows, t, _] = x.dims();
+        let x = project(self.by_picture(x), config.phi);
+        scores(x, self.keys.clone(), config.phi).reshape([rows, t, self.tokens()])
+    }
+
     fn masked(&self, x: Tensor<3>, config: &AdemConfig) -> Tensor<3> {
         let a = scores(project(x, config.phi), self.keys.clone(), config.phi);
         match drop_index(config.drop_ratio, self.tokens()) {

@@ -54,6 +54,9 @@ impl Fuse<'_> {
     fn at(&mut self, stage: Stage, x: Tensor<3>) -> Tensor<3> {
         let Some(vision) = self.vision else { return x };
         if stage == vision.config.query_from {
+            if let Some(trace) = vision.trace {
+                trace.note(vision.memory, &x, vision.config);
+            }
             self.result = Some(vision.memory.attend(x.clone(), vision.config));
         }
         match (stage == vision.config.add_to, self.result.take()) {

@@ -17,6 +17,7 @@ use crate::config::{AdemConfig, LlamaConfig};
 use crate::fusion::VisualMemory;
 use crate::nn::{Builder, Embedding, Linear, RmsNorm, product};
 use crate::source::SourceError;
+use crate::trace::Trace;
 
 /// The pictures as every decoder block sees them.
 #[derive(Debug, Clone, Copy)]
@@ -25,6 +26,8 @@ pub struct Vision<'a> {
     pub memory: &'a VisualMemory,
     /// Placement, masking and weight of the fusion.
     pub config: &'a AdemConfig,
+    /// Notes what every block looks at, where somebody wants to see it.
+    pub trace: Option<&'a Trace>,
 }
 
 /// What all blocks of one forward pass share: the rotations and what tokens may look at.

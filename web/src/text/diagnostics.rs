@@ -1,0 +1,23 @@
+//! Words about the machinery.
+
+pub const DIAGNOSTICS: &str = "Diagnostics";
+pub const DIAGNOSTICS_COPY: &str = "Copy as text";
+pub const ROW_BROWSER: &str = "Browser";
+pub const ROW_PAGE: &str = "Page";
+pub const ROW_ENGINE: &str = "Engine";
+pub const ROW_REASON: &str = "Reason";
+pub const ROW_ADAPTER: &str = "Adapter";
+pub const ROW_LIMIT: &str = "Limit";
+pub const ROW_FEATURES: &str = "Adapter's features";
+pub const ROW_MODEL: &str = "Model";
+pub const ROW_PACKAGE: &str = "Package";
+pub const ROW_KEPT: &str = "Kept on this device";
+pub const ROW_NOTICE: &str = "Events";
+pub const ROW_PROBLEM: &str = "Problem";
+pub const ROW_ADDRESS: &str = "Address";
+pub const TIME_DECODE: &str = "Tokens after the first";
+pub const TIME_FIRST: &str = "From navigation to first caption";
+pub const NONE: &str = "none";
+pub const YES: &str = "yes";
+pub const OFFLINE_READY: &str = "ready for use without a network";
+pub const OFFLINE_NOT: &str = "needs the network";
