@@ -453,11 +453,123 @@ fn a_training_on_two_devices_writes_a_package_that_captions() {
     let trained = place.run(&["train", "run.toml", "--devices", "2", "--out", "out"]);
     assert_eq!(trained.status, 0, "{}", trained.err);
     assert_says(&trained.out, &["out/package"]);
+    assert_says(
+        &trained.err,
+        &["validation loss", "CIDEr-D", "out/loss.svg"],
+    );
+    let metrics = fs::read_to_string(place.path("out/metrics.jsonl")).unwrap();
+    assert_says(&metrics, &["\"validation\":{\"loss\":", "\"cider\":"]);
+    assert_says(
+        &fs::read_to_string(place.path("out/loss.svg")).unwrap(),
+        &["<svg", "see", "read", "tune", "validation loss"],
+    );
     let caption = place.run(&["caption", "picture.png", "--package", "out/package"]);
     assert_eq!(caption.status, 0, "{}", caption.err);
+    let exported = place.run(&["export", "out", "-o", "again"]);
+    assert_eq!(exported.status, 0, "{}", exported.err);
+    assert_says(&exported.out, &["again", "out/tune.safetensors", "step 2"]);
+    let other = place.run(&["caption", "picture.png", "--package", "again"]);
+    assert_eq!(
+        (other.status, &other.out),
+        (0, &caption.out),
+        "{}",
+        other.err
+    );
+    let none = place.run(&["export", "images", "-o", "none"]);
+    assert_eq!(none.status, 1);
+    assert_says(&none.err, &["images/tune.safetensors", "is not there"]);
     // Nothing is left to do.
     let again = place.run(&["train", "run.toml", "--devices", "2", "--out", "out"]);
     assert_eq!(again.status, 0, "{}", again.err);
+}
+
+#[test]
+fn captions_are_judged_by_those_of_people() {
+    let place = Place::new();
+    let rows = "\
+        {\"image\": \"picture.png\", \"captions\": [\"a plain picture\", \"nothing much\"]}\n\
+        {\"image\": \"missing.png\", \"caption\": \"no picture\"}\n";
+    place.put("captions.jsonl", rows.as_bytes());
+    let json = place.run(&[
+        "eval",
+        "caption",
+        "--data",
+        "captions.jsonl",
+        "--captions",
+        "1",
+        "--json",
+    ]);
+    assert_eq!(json.status, 0, "{}", json.err);
+    assert_says(&json.err, &["captions.jsonl, line 2", "skipped"]);
+    let report = &json.objects()[0];
+    assert_eq!(report["pictures"], 1);
+    assert_eq!(report["metrics"]["bleu"].as_array().unwrap().len(), 4);
+    assert_eq!(report["captions"][0]["references"][1], "nothing much");
+
+    let table = place.run(&[
+        "eval",
+        "caption",
+        "--data",
+        "captions.jsonl",
+        "--report",
+        "r.html",
+    ]);
+    assert_eq!(table.status, 0, "{}", table.err);
+    assert_says(
+        &table.out,
+        &["| BLEU-4", "| ROUGE-L", "| CIDEr-D", "| distinct captions"],
+    );
+    let page = fs::read_to_string(place.path("r.html")).unwrap();
+    assert_says(&page, &["a plain picture", "src=\"data:image/jpeg;base64,"]);
+
+    for (args, words) in [
+        (["--data", "none.tar"], ["none.tar", "none.tar"]),
+        (["--data", "run.txt"], ["run.txt", "run.txt"]),
+    ] {
+        let refused = place.run(&[&["eval", "caption"], &args[..]].concat());
+        assert_eq!(refused.status, 1, "{args:?}");
+        assert_says(&refused.err, &words);
+    }
+    let mixed = place.run(&["eval", "caption", "--data", "captions.jsonl", "b.tar"]);
+    assert_eq!(mixed.status, 2);
+}
+
+#[test]
+fn a_step_is_timed_without_data_or_weights() {
+    let place = Place::new();
+    place.put("run.toml", TINY_RUN.as_bytes());
+    let args = [
+        "train",
+        "run.toml",
+        "--bench",
+        "2",
+        "--set",
+        "tune.max_tokens=12",
+    ];
+    for recompute in ["tune.recompute=false", "tune.recompute=true"] {
+        let timed = place.run(&[&args[..], &["--set", recompute]].concat());
+        assert_eq!(timed.status, 0, "{}", timed.err);
+        let object = &timed.objects()[0];
+        assert_eq!(
+            (&object["rows"], &object["tokens"]),
+            (&2.into(), &12.into())
+        );
+        assert!(object["seconds"].as_f64().unwrap() > 0.0);
+        assert!(object["flops"].as_u64().unwrap() > 0);
+    }
+    assert!(!place.path("runs").exists());
+    let short = place.run(&[
+        "train",
+        "run.toml",
+        "--bench",
+        "2",
+        "--set",
+        "tune.max_tokens=3",
+    ]);
+    assert_eq!(short.status, 2);
+    assert_says(&short.err, &["tune.max_tokens"]);
+    let scenes = place.run(&["train", "--recipe", "scenes", "--bench", "2"]);
+    assert_eq!(scenes.status, 2);
 }
 
 /// A run of a few steps.
@@ -483,6 +595,8 @@ train_tokenizer = 300
 kind = "captions"
 file = "captions.jsonl"
 images = "images"
+[validation]
+captions = 2
 [validation.data.source]
 kind = "captions"
 file = "captions.jsonl"
