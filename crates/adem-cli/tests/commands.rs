@@ -7,12 +7,14 @@ mod packages;
 #[allow(dead_code)]
 mod pictures;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use adem_pipeline::testing::write_tiny_package;
+use safetensors::SafeTensors;
 use serde_json::Value;
 
 /// A folder with a tiny package in `package` and an ordinary picture.
@@ -32,6 +34,18 @@ impl Place {
 
     fn put(&self, name: &str, bytes: &[u8]) {
         fs::write(self.path(name), bytes).unwrap();
+    }
+
+    /// Four pictures with a caption each, `captions.jsonl`.
+    fn put_data_set(&self) {
+        fs::create_dir(self.path("images")).unwrap();
+        let mut rows = String::new();
+        for i in 0..4 {
+            let copy = self.path("images").join(format!("{i}.png"));
+            fs::copy(self.path("picture.png"), copy).unwrap();
+            rows += &format!("{{\"image\": \"{i}.png\", \"caption\": \"picture number {i}\"}}\n");
+        }
+        self.put("captions.jsonl", rows.as_bytes());
     }
 
     fn command(&self, args: &[&str]) -> Command {
@@ -438,17 +452,7 @@ fn a_training_is_planned_without_weights_and_refused_before_anything_is_written(
 #[test]
 fn a_training_on_two_devices_writes_a_package_that_captions() {
     let place = Place::new();
-    fs::create_dir(place.path("images")).unwrap();
-    let mut rows = String::new();
-    for i in 0..4 {
-        fs::copy(
-            place.path("picture.png"),
-            place.path("images").join(format!("{i}.png")),
-        )
-        .unwrap();
-        rows += &format!("{{\"image\": \"{i}.png\", \"caption\": \"picture number {i}\"}}\n");
-    }
-    place.put("captions.jsonl", rows.as_bytes());
+    place.put_data_set();
     place.put("run.toml", TINY_RUN.as_bytes());
     let trained = place.run(&["train", "run.toml", "--devices", "2", "--out", "out"]);
     assert_eq!(trained.status, 0, "{}", trained.err);
@@ -481,6 +485,55 @@ fn a_training_on_two_devices_writes_a_package_that_captions() {
     // Nothing is left to do.
     let again = place.run(&["train", "run.toml", "--devices", "2", "--out", "out"]);
     assert_eq!(again.status, 0, "{}", again.err);
+}
+
+/// All tensors of a checkpoint, weights and moments, as bytes, and the step it was made after.
+fn checkpoint(path: &Path) -> (String, BTreeMap<String, Vec<u8>>) {
+    let bytes = fs::read(path).unwrap();
+    let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
+    let step = header.metadata().as_ref().unwrap()["step"].clone();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let tensors = file.tensors().into_iter();
+    let tensors = tensors.map(|(name, view)| (name, view.data().to_vec()));
+    (step, tensors.collect())
+}
+
+#[test]
+fn a_run_killed_at_step_37_goes_on_to_the_same_bits_and_two_runs_agree() {
+    let place = Place::new();
+    place.put_data_set();
+    let settings = "[save]\nevery_steps = 1\nkeep = 60\n";
+    let run = TINY_RUN.replace("[tune]\nepochs = 1", "[tune]\nepochs = 30") + settings;
+    place.put("run.toml", run.as_bytes());
+    let whole = |out: &str| {
+        let ran = place.run(&["train", "run.toml", "--out", out]);
+        assert_eq!(ran.status, 0, "{}", ran.err);
+        checkpoint(&place.path(out).join("tune.safetensors"))
+    };
+    let expected = whole("whole");
+    assert_eq!(expected.0, "60");
+    assert_eq!(expected, whole("again"), "two runs differ");
+
+    let mut child = place
+        .command(&["train", "run.toml", "--out", "killed"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // The run saves after every step: whenever it is killed, it is at a save or right beside one.
+    let out = place.path("killed");
+    while !out.join("tune-00000037.safetensors").exists() {
+        assert!(child.try_wait().unwrap().is_none(), "it came to its end");
+        std::thread::yield_now();
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let (step, _) = checkpoint(&out.join("tune.safetensors"));
+    assert!(
+        (37..60).contains(&step.parse().unwrap()),
+        "killed at {step}"
+    );
+    assert_eq!(expected, whole("killed"));
 }
 
 #[test]
