@@ -1,6 +1,9 @@
 //! Measurements on a graphics card, which anyone who has one repeats with one command.
 
-use std::fmt;
+mod card;
+mod row;
+mod shape;
+
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,7 +11,11 @@ use std::thread;
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
+
+use card::Card;
+use row::Row;
+use shape::Shape;
 
 use crate::shell::{Failure, cargo, command, output, run, step, target_folder};
 
@@ -69,57 +76,6 @@ impl Options {
             return Err(Failure::Usage("gpu train-bench with nothing to do".into()));
         }
         Ok(options)
-    }
-}
-
-/// Sizes and the settings that make the recipe's those.
-struct Shape {
-    name: &'static str,
-    tokens: usize,
-    precision: &'static str,
-    model: Value,
-}
-
-impl Shape {
-    /// LLaMA-7B and ViT-L/14, as the recipe `coco-caption` has them.
-    fn paper() -> Self {
-        Self {
-            name: "LLaMA-7B, ViT-L/14, bf16",
-            tokens: 512,
-            precision: "bf16",
-            model: json!({
-                "llama": {"dim": 4096, "n_layers": 32, "n_heads": 32, "ffn_hidden": 11008,
-                          "vocab_size": 32000},
-                "clip": {"image_size": 224, "patch": 14, "width": 1024, "layers": 24, "heads": 16},
-                "adem": {"hidden_proj": 128, "clip_adapter_dim": 12, "down_sample": [256, 64]},
-            }),
-        }
-    }
-
-    /// Sizes that show in seconds that everything runs; the times mean nothing.
-    fn tiny() -> Self {
-        Self {
-            name: "tiny sizes, f32",
-            tokens: 32,
-            precision: "f32",
-            model: json!({
-                "llama": {"dim": 64, "n_layers": 2, "n_heads": 4, "ffn_hidden": 128,
-                          "vocab_size": 96},
-                "clip": {"image_size": 32, "patch": 8, "width": 32, "layers": 3, "heads": 4},
-                "adem": {"hidden_proj": 16, "clip_adapter_dim": 4, "down_sample": [16, 4]},
-            }),
-        }
-    }
-
-    /// The sizes as `--set` takes them.
-    fn settings(&self) -> Vec<String> {
-        let parts = self.model.as_object().into_iter().flatten();
-        parts
-            .flat_map(|(part, sizes)| {
-                let sizes = sizes.as_object().into_iter().flatten();
-                sizes.map(move |(key, value)| format!("model.{part}.{key}={value}"))
-            })
-            .collect()
     }
 }
 
@@ -285,93 +241,6 @@ fn watched(mut command: Command, card: Option<&Card>) -> Result<(Measured, Optio
     Ok((measured, memory))
 }
 
-/// A graphics card, as `nvidia-smi` tells of it.
-struct Card {
-    name: String,
-}
-
-impl Card {
-    fn ask(what: &str) -> Option<String> {
-        let query = format!("--query-gpu={what}");
-        let format = "--format=csv,noheader,nounits";
-        let text = output(Command::new("nvidia-smi").args([&query, format, "--id=0"]))?;
-        text.lines().next().map(|line| line.trim().to_owned())
-    }
-
-    fn find() -> Result<Self, Failure> {
-        Self::ask("name")
-            .map(|name| Self { name })
-            .ok_or_else(|| Failure::Missing {
-                what: "an NVIDIA card".to_owned(),
-                remedy:
-                    "nvidia-smi lists none; run this where there is one, or try the script with \
-                         --device cpu"
-                        .to_owned(),
-            })
-    }
-
-    /// Memory in use, bytes.
-    fn taken(&self) -> Option<u64> {
-        let mebibytes: u64 = Self::ask("memory.used")?.parse().ok()?;
-        Some(mebibytes << 20)
-    }
-
-    /// Dense bf16 matrix products with f32 sums, TFLOP/s, by the makers' data sheets.
-    fn peak(&self) -> Option<f64> {
-        const CARDS: [(&str, f64); 11] = [
-            ("GH200", 989.0),
-            ("H200", 989.0),
-            ("H100 PCIe", 756.0),
-            ("H100", 989.0),
-            ("A100", 312.0),
-            ("L40S", 362.0),
-            ("A40", 150.0),
-            ("A10", 125.0),
-            ("4090", 165.0),
-            ("3090", 71.0),
-            ("L4", 121.0),
-        ];
-        let known = CARDS.iter().find(|(name, _)| self.name.contains(name));
-        known.map(|(_, peak)| *peak)
-    }
-}
-
-/// A line of the table.
-struct Row {
-    name: &'static str,
-    batch: usize,
-    seconds: f64,
-    tokens: f64,
-    memory: Option<u64>,
-    flops: Option<f64>,
-    share: Option<f64>,
-}
-
-impl fmt::Display for Row {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let or_none = |value: Option<f64>, digits: usize| match value {
-            Some(value) => format!("{value:.digits$}"),
-            None => "-".to_owned(),
-        };
-        let memory = self.memory.map(|bytes| bytes as f64 / f64::from(1 << 30));
-        let flops = self.flops.map(|f| f / 1e12);
-        let share = match self.share {
-            Some(share) => format!("{:.1} %", 100.0 * share),
-            None => "-".to_owned(),
-        };
-        write!(
-            f,
-            "| {} | {} | {:.4} | {:.0} | {} | {} | {share} |",
-            self.name,
-            self.batch,
-            self.seconds,
-            self.tokens,
-            or_none(memory, 2),
-            or_none(flops, 3)
-        )
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -401,24 +270,5 @@ mod tests {
         ] {
             assert!(Options::parse(&words).is_err(), "{words:?}");
         }
-    }
-
-    #[test]
-    fn a_card_is_known_by_its_name() {
-        let peak = |name: &str| {
-            let name = name.to_owned();
-            Card { name }.peak()
-        };
-        assert_eq!(peak("NVIDIA A100-SXM4-80GB"), Some(312.0));
-        assert_eq!(peak("NVIDIA H100 PCIe"), Some(756.0));
-        assert_eq!(peak("NVIDIA L40S"), Some(362.0));
-        assert_eq!(peak("something new"), None);
-    }
-
-    #[test]
-    fn sizes_become_settings() {
-        let settings = Shape::tiny().settings();
-        assert!(settings.contains(&"model.adem.down_sample=[16,4]".to_owned()));
-        assert!(settings.contains(&"model.llama.dim=64".to_owned()));
     }
 }
