@@ -8,15 +8,14 @@
 mod config;
 mod document;
 mod draw;
-mod export;
 mod heads;
+mod package;
 mod read;
 mod see;
 mod text;
 mod tune;
 
 pub use config::{ScenesConfig, StageConfig};
-pub use export::export;
 pub use run::{Stopped, train};
 
 mod run;
