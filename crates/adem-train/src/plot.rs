@@ -99,10 +99,16 @@ fn svg(metrics: &str) -> Option<String> {
 fn draw(out: &mut String, name: &str, curves: &Curves, top: f64) {
     let steps = curves.loss.keys().next_back().copied().unwrap_or(1).max(1);
     let x = |step: u64| LEFT + WIDTH * step as f64 / steps as f64;
-    let (low, high) = range([&curves.loss, &curves.held_out]);
-    let rate = range([&curves.lr, &curves.lr]).1;
+    // The first losses of a model that knows nothing are far above all others; they are cut off.
+    let low = range(curves.loss.values().chain(curves.held_out.values())).0;
+    let later = curves.loss.range(steps / 20..).map(|(_, loss)| loss);
+    let high = range(later.chain(curves.held_out.values())).1;
+    let rate = range(curves.lr.values()).1;
     let scale = |low: f64, high: f64| {
-        move |value: f64| top + HEIGHT * (1.0 - (value - low) / (high - low).max(1e-12))
+        move |value: f64| {
+            let share = (value - low) / (high - low).max(1e-12);
+            top + HEIGHT * (1.0 - share.min(1.0))
+        }
     };
     let mut put = |line: std::fmt::Arguments<'_>| {
         // Writing to a string cannot fail.
@@ -171,12 +177,10 @@ fn draw(out: &mut String, name: &str, curves: &Curves, top: f64) {
 }
 
 /// Lowest and highest value.
-fn range(curves: [&BTreeMap<u64, f64>; 2]) -> (f64, f64) {
-    let values = || curves.into_iter().flat_map(BTreeMap::values).copied();
-    (
-        values().fold(f64::INFINITY, f64::min),
-        values().fold(f64::NEG_INFINITY, f64::max),
-    )
+fn range<'a>(values: impl Iterator<Item = &'a f64>) -> (f64, f64) {
+    values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
+        (low.min(*value), high.max(*value))
+    })
 }
 
 #[cfg(test)]
@@ -187,8 +191,9 @@ mod tests {
     #[test]
     fn a_stage_is_a_panel_and_a_repeated_step_one_point() {
         let metrics = r#"
-{"stage":"see","step":5,"steps":10,"loss":3.5,"lr":0.001}
-{"stage":"see","step":10,"steps":10,"loss":2.5,"lr":0.0}
+{"stage":"see","step":1,"steps":100,"loss":83.5,"lr":0.0}
+{"stage":"see","step":50,"steps":100,"loss":3.5,"lr":0.001}
+{"stage":"see","step":100,"steps":100,"loss":2.5,"lr":0.0}
 {"stage":"tune","step":5,"steps":10,"loss":2.0,"lr":0.001}
 {"stage":"tune","step":5,"steps":10,"loss":1.5,"lr":0.001}
 {"stage":"tune","step":5,"steps":10,"validation":{"loss":1.7,"cider":0.25}}
@@ -211,7 +216,10 @@ mod tests {
             .map(point)
             .collect();
         assert_eq!(lines.len(), 6);
-        assert_eq!(lines[1].split(' ').count(), 2);
+        assert_eq!(
+            lines[1], "71.6,34.0 444.0,34.0 824.0,234.0",
+            "cut off at the top"
+        );
         assert_eq!(lines[4].split(' ').count(), 1);
         assert!(!picture.contains("NaN") && !picture.contains("inf"));
         assert!(svg("").is_none());
