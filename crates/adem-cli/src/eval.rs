@@ -4,15 +4,43 @@ use std::io::{self, IsTerminal, Write};
 use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
 
-use adem_eval::scenes::{ScenesEval, ScenesProgress, Setting, settings};
+use adem_eval::scenes::{Agreement, ScenesEval, ScenesProgress, Setting, settings};
 
-use crate::args::{EvalCommand, ScenesArgs};
+use crate::args::{AgreementArgs, EvalCommand, ScenesArgs};
 use crate::error::CliError;
-use crate::{output, package, stop};
+use crate::{device, output, package, stop};
 
 pub fn run(command: EvalCommand) -> Result<(), CliError> {
     match command {
         EvalCommand::Scenes(args) => scenes(args),
+        EvalCommand::Agreement(args) => agreement(args),
+    }
+}
+
+fn agreement(args: AgreementArgs) -> Result<(), CliError> {
+    let device = device::open(args.model.device)?;
+    let model = package::load_onto(&package::locate(&args.model)?, &device)?;
+    let against = package::load_onto(&args.against, &device)?;
+    let eval = Agreement {
+        count: args.count,
+        seed: args.seed,
+        batch: args.batch,
+    };
+    let stopped = stop::flag("this batch");
+    let mut progress = ProgressLine::default();
+    let running = eval.run(&model, &against, |now| {
+        progress.show(&now);
+        match stopped.load(Ordering::Relaxed) {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    });
+    let report = pollster::block_on(running);
+    progress.clear();
+    let report = report?;
+    match args.json {
+        true => output::json(&report),
+        false => output::line(report.to_string().trim_end()),
     }
 }
 

@@ -57,6 +57,13 @@ pub(crate) fn bench_page() -> Result<(), Failure> {
     run(linting(&mut tests()).env("ADEM_BROWSER", "1").args(figures))
 }
 
+/// Runs a bench of the command line, optimised.
+pub(crate) fn bench(what: &str, options: &[&str]) -> Result<(), Failure> {
+    step("compiling the command line");
+    let program = ["run", "--release", "--package", "adem-cli", "--"];
+    run(cargo().args(program).args(["bench", what]).args(options))
+}
+
 /// Format and lints.
 pub(crate) fn lint() -> Result<(), Failure> {
     tools::for_web()?;

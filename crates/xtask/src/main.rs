@@ -18,6 +18,7 @@ cargo xtask COMMAND
   test                          everything the continuous integration checks
   lint                          format and lints alone
   bench page                    times of the page's engines in headless Chromium
+  bench kernels|shapes [..]     `adem bench kernels` and `adem bench shapes` of a release build
 Each sets up what it needs. Tools come from the crate registry, Chromium and
 software Vulkan (for test) from apt.";
 
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         ["test"] => check::test(),
         ["lint"] => check::lint(),
         ["bench", "page"] => check::bench_page(),
+        ["bench", what @ ("kernels" | "shapes"), options @ ..] => check::bench(what, options),
         [] | ["help" | "--help" | "-h"] => {
             println!("{HELP}");
             Ok(())

@@ -10,7 +10,7 @@ mod pause;
 
 use adem_package::Http;
 use adem_pipeline::{Captioner, PipelineError, Progress, Stopwatch};
-use adem_protocol::{Ask, ModelInfo, Tell};
+use adem_protocol::{Ask, Kernels, ModelInfo, Tell};
 use burn::tensor::Device;
 use inbox::Inbox;
 use std::{future::Future, rc::Rc};
@@ -72,11 +72,16 @@ async fn load(package: &str, device: &Device) -> Result<Captioner, PipelineError
     };
     let source = Http::new(package).map_err(adem_package::PackageError::from)?;
     let captioner = Captioner::load(source, progress, device).await?;
+    let found = captioner.kernels().switched_off.iter();
     line::tell(&Tell::Loaded {
         model: ModelInfo {
             name: captioner.manifest().name.clone(),
             parameters: captioner.parameters() as u64,
             bytes,
+            kernels: Kernels {
+                checked: captioner.kernels().checked,
+                switched_off: found.map(ToString::to_string).collect(),
+            },
         },
         load_ms: clock.ms(),
     });

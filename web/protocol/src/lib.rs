@@ -8,4 +8,6 @@ mod choice;
 mod message;
 
 pub use choice::{Adapter, Choice, Reason, choose};
-pub use message::{Ask, EngineKind, Malformed, ModelInfo, Task, Tell, Timings, decode, encode};
+pub use message::{
+    Ask, EngineKind, Kernels, Malformed, ModelInfo, Task, Tell, Timings, decode, encode,
+};

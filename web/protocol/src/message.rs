@@ -80,6 +80,18 @@ pub struct ModelInfo {
     pub parameters: u64,
     /// Bytes of the package.
     pub bytes: u64,
+    /// What the self-test of the device's kernels found.
+    #[serde(default)]
+    pub kernels: Kernels,
+}
+
+/// What an engine's self-test of its kernels found; nothing on engines without any.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kernels {
+    /// Forms of kernels that were compared with what they should compute.
+    pub checked: usize,
+    /// Those that disagreed and are switched off, each with what was wrong.
+    pub switched_off: Vec<String>,
 }
 
 /// Where the time of one job went, in milliseconds.

@@ -13,7 +13,7 @@ use super::setting::Setting;
 
 /// Side at which scenes are rendered, pixels; the model's own size follows by the same bicubic
 /// resize as a photograph's.
-const RENDER_SIDE: u32 = 128;
+pub(super) const RENDER_SIDE: u32 = 128;
 
 /// Why an evaluation could not be run.
 #[derive(Debug, thiserror::Error)]
