@@ -88,10 +88,7 @@ fn packed_and_unpacked(backend: &Backend) {
         let folder = place.path().join(scheme.name());
         quantised(&float, scheme, &folder);
         let [packed, unpacked] = models(&folder, &backend.device);
-        assert_eq!(
-            burn::module::Module::num_params(&packed),
-            burn::module::Module::num_params(&unpacked)
-        );
+        assert_eq!(packed.parameters(), unpacked.parameters());
         let pair = [&packed, &unpacked].map(|model| logits(model, &backend.device));
         for (step, (packed, unpacked)) in pair[0].iter().zip(&pair[1]).enumerate() {
             let what = format!("{}, step {step}", scheme.name());

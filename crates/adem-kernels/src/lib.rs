@@ -39,7 +39,7 @@ pub use matrix::Matrix;
 pub use norm::{layer_norm, rms_norm};
 pub use reading::IdReading;
 pub use threshold::{drop_index, keep_mask};
-pub use tune::{Timing, tune};
+pub use tune::{Timing, tune, tune_once};
 
 use burn::tensor::Device;
 

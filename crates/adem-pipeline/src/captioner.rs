@@ -8,12 +8,11 @@ use adem_data::image::{Limits, RgbImage, decode, pixels};
 use adem_data::prompt::prompt_room;
 use adem_data::tokenizer::Tokenizer;
 use adem_kernels::variant::Format;
-use adem_kernels::{Report, self_test_once};
+use adem_kernels::{Report, self_test_once, tune_once};
 use adem_model::config::AdemConfig;
 use adem_model::nn::Builder;
 use adem_model::{AdemVl, GenerationOptions, ModelConfig, Prefix, Sampler, Sampling, VisualPrompt};
 use adem_package::{Digest, Manifest, Package, Progress, WeightSource};
-use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::check::{self, Settings};
@@ -76,6 +75,7 @@ impl Captioner {
             let schemes = quantisation.tensors.iter().map(|tensor| tensor.scheme);
             formats.extend(schemes.map(|scheme| Format::from(scheme_of(scheme))));
         }
+        tune_once(device).await;
         let kernels = self_test_once(device, &formats).await;
         Ok(Self {
             settings: Arc::new(settings),
@@ -123,7 +123,7 @@ impl Captioner {
 
     /// Number of parameters.
     pub fn parameters(&self) -> usize {
-        self.model.num_params()
+        self.model.parameters()
     }
 
     /// The device the model is on.

@@ -15,6 +15,7 @@ struct State {
     chosen: HashMap<Task, Variant>,
     /// What start-up has checked, and found.
     begun: HashSet<Task>,
+    tuned: bool,
     report: Report,
     /// Text that tests put in place of other text of a file.
     #[cfg(test)]
@@ -62,6 +63,13 @@ pub(crate) fn begin_check(device: &CubeDevice, task: Task) -> bool {
         .or_default()
         .begun
         .insert(task)
+}
+
+/// Whether forms have yet to be chosen by timing on `device`; from now on they have not.
+pub(crate) fn begin_tuning(device: &CubeDevice) -> bool {
+    let mut devices = devices();
+    let state = devices.entry(device.clone()).or_default();
+    !std::mem::replace(&mut state.tuned, true)
 }
 
 /// Notes that start-up has checked one more form.

@@ -21,6 +21,7 @@ pub struct Builder<'a> {
     device: &'a Device,
     frozen: DType,
     inference: bool,
+    numbers: usize,
 }
 
 impl<'a> Builder<'a> {
@@ -31,6 +32,7 @@ impl<'a> Builder<'a> {
             device,
             frozen: DType::F32,
             inference: false,
+            numbers: 0,
         }
     }
 
@@ -48,6 +50,11 @@ impl<'a> Builder<'a> {
     pub fn for_inference(mut self) -> Self {
         self.inference = true;
         self
+    }
+
+    /// Numbers in all tensors handed out so far.
+    pub fn numbers(&self) -> usize {
+        self.numbers
     }
 
     /// The device layers are built on.
@@ -90,6 +97,7 @@ impl<'a> Builder<'a> {
                     found: blocks.shape().to_vec(),
                 });
             }
+            self.numbers += shape.iter().product::<usize>();
             return Ok(Weight::Fixed(Box::new(Matrix::packed(blocks, self.device))));
         }
         // Convolutions are small, and the first to see the picture.
@@ -104,7 +112,10 @@ impl<'a> Builder<'a> {
     fn data(&mut self, name: &str, shape: &[usize]) -> Result<TensorData, SourceError> {
         let data = self.source.tensor(name, shape)?;
         match data.shape().as_slice() == shape {
-            true => Ok(data),
+            true => {
+                self.numbers += shape.iter().product::<usize>();
+                Ok(data)
+            }
             false => Err(SourceError::Shape {
                 name: name.to_owned(),
                 expected: shape.to_vec(),

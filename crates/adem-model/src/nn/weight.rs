@@ -111,13 +111,6 @@ impl<const D: usize> Module for Weight<D> {
         self.mapped(Module::materialize)
     }
 
-    fn num_params(&self) -> usize {
-        match self {
-            Self::Float(weight) => Module::num_params(weight),
-            Self::Fixed(matrix) => matrix.shape().iter().product(),
-        }
-    }
-
     fn visit<Visitor: ModuleVisitor>(&self, visitor: &mut Visitor) {
         if let Self::Float(weight) = self {
             weight.visit(visitor);
