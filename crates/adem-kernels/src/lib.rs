@@ -25,6 +25,7 @@ mod reading;
 pub mod reference;
 mod threshold;
 mod tune;
+mod unpack;
 pub mod variant;
 
 pub use adapter::{Adapter, adapter};

@@ -1,5 +1,6 @@
 //! The kernels on Burn's wgpu backend.
 
+mod adapter;
 mod attend;
 pub(crate) mod check;
 mod decode;
@@ -19,9 +20,7 @@ use burn::backend::wgpu::{CubeTensor, into_contiguous};
 use burn::backend::{Cube, DispatchDevice};
 use burn::tensor::{DType, Device, Int, Tensor};
 use burn_cubecl::CubeDevice;
-use burn_cubecl::cubecl::ir::{ElemType, FloatKind};
 
-use crate::adapter::Adapter;
 use crate::cross_attention::CrossAttention;
 use crate::decode::Heads;
 use crate::linear::Epilogue;
@@ -30,6 +29,7 @@ use crate::variant::{Format, Rows, Task, Variant};
 use attend::Attend;
 use product::{Product, Size, Weights};
 
+pub(crate) use adapter::adapter;
 pub(crate) use extension::cross_attention;
 pub(crate) use launch::launches;
 
@@ -44,37 +44,6 @@ pub(crate) fn device(device: &Device) -> Option<CubeDevice> {
         },
         #[allow(unreachable_patterns)]
         _ => None,
-    }
-}
-
-/// What `device` says of itself.
-pub(crate) fn adapter(device: &CubeDevice) -> Adapter {
-    let client = device.client();
-    let properties = client.properties();
-    let hardware = &properties.hardware;
-    let types = &properties.features.types;
-    let half = ElemType::Float(FloatKind::F16);
-    Adapter {
-        name: properties.identity.name.clone(),
-        target: properties.identity.fingerprint.clone(),
-        limits: vec![
-            ("bytes of a buffer", properties.memory.max_page_size),
-            ("buffers of a kernel", u64::from(hardware.max_bindings)),
-            (
-                "bytes a workgroup shares",
-                hardware.max_shared_memory_size as u64,
-            ),
-            (
-                "threads of a workgroup",
-                u64::from(hardware.max_units_per_cube),
-            ),
-            ("workgroups in a row", u64::from(hardware.max_cube_count.0)),
-            ("threads of a subgroup", u64::from(hardware.plane_size_max)),
-        ],
-        features: vec![
-            ("subgroups", !properties.features.plane.is_empty()),
-            ("f16", types.elem.contains_key(&half)),
-        ],
     }
 }
 

@@ -2,7 +2,7 @@
 
 use adem_kernels::variant::{Format, Rows, Task};
 use adem_kernels::{BLOCK, Blocks, Epilogue, Matrix, Scales, Scheme, choose, linear};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use proptest::prelude::*;
 
 use crate::gpu::{Numbers, download, gpu, poison, upload};
@@ -246,6 +246,45 @@ fn an_unpacked_matrix_is_its_codes_times_scales() {
                     assert_eq!(download(made.matrix.unpacked()), made.values);
                 }
             }
+        }
+    }
+}
+
+/// Rows by their numbers, and matrices below one another, with a half scale left over or not.
+#[test]
+fn rows_and_stacks_are_those_of_the_unpacked_matrix() {
+    let Some(gpu) = gpu() else { return };
+    for (seed, [n, k]) in [[3, 33], [5, 64], [7, 100], [4, 30]]
+        .into_iter()
+        .enumerate()
+    {
+        for (format, halves) in [Format::Q4, Format::Q8]
+            .into_iter()
+            .flat_map(|format| [(format, false), (format, true)])
+        {
+            let mut numbers = Numbers::new(seed as u64);
+            for device in [&gpu.device, &Device::flex()] {
+                let made = matrix(format, [n, k], halves, &mut numbers, device);
+                let ids = vec![n as i32 - 1, 0, 2, 0];
+                let want: Vec<f32> = ids
+                    .iter()
+                    .flat_map(|id| made.values[*id as usize * k..][..k].to_vec())
+                    .collect();
+                let ids: Tensor<2, Int> = Tensor::from_data(TensorData::new(ids, [2, 2]), device);
+                let rows = made.matrix.rows(ids);
+                assert_eq!(rows.dims(), [2, 2, k]);
+                assert_eq!(download(rows), want);
+            }
+            let parts = [n, 2 * n + 1, 2]
+                .map(|n| matrix(format, [n, k], halves, &mut numbers, &gpu.device));
+            let matrices = parts.iter().map(|made| made.matrix.clone());
+            let stacked = Matrix::stacked(&matrices.collect::<Vec<_>>()).unwrap();
+            assert_eq!(
+                (stacked.shape(), stacked.format()),
+                ([3 * n + 3, k], format)
+            );
+            let want = parts.map(|made| made.values).concat();
+            assert_eq!(download(stacked.unpacked()), want);
         }
     }
 }
