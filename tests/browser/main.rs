@@ -11,6 +11,7 @@ mod gate;
 mod keeping;
 #[path = "../faults/packages.rs"]
 mod packages;
+mod peers;
 #[path = "../faults/pictures.rs"]
 mod pictures;
 mod sight;

@@ -23,6 +23,8 @@ pub enum Command {
     Draw(DrawArgs),
     /// Train a model; the same command continues a run that was stopped.
     Train(TrainArgs),
+    /// Merge what a run has trained and its frozen weights into a package that can be run.
+    Export(ExportArgs),
     /// Store a model's weights in four or eight bits each.
     Quantize(QuantizeArgs),
     /// Measure how good a model is.
@@ -135,6 +137,37 @@ pub enum EvalCommand {
     /// Captions and answers about generated scenes that were not trained on, judged fact by fact;
     /// then the same with parts of the model taken away.
     Scenes(ScenesArgs),
+    /// Captions of a data set's pictures against those of people: BLEU, ROUGE-L and CIDEr-D as
+    /// COCO's evaluation computes them.
+    Caption(CaptionEvalArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct CaptionEvalArgs {
+    /// WebDataset shards, paths or http:// addresses, also as val-{0000..0003}.tar; or one file of
+    /// captions: .csv, .tsv, .jsonl or .json.
+    #[arg(long, required = true, num_args = 1.., value_name = "SHARD")]
+    pub data: Vec<String>,
+    /// Where the pictures of a file of captions lie; otherwise beside it.
+    #[arg(long, value_name = "DIR")]
+    pub images: Option<PathBuf>,
+    /// Only the first N pictures.
+    #[arg(long, value_name = "N")]
+    pub limit: Option<u64>,
+    /// Captions written at once.
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    pub batch: usize,
+    /// Show this many captions beside those of people.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub captions: usize,
+    /// Write a page of all pictures, captions and scores, which needs no other file.
+    #[arg(long, value_name = "FILE.html")]
+    pub report: Option<PathBuf>,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub model: ModelArgs,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -233,6 +266,10 @@ pub struct TrainArgs {
     /// Print parameters, memory, arithmetic, schedule and the first samples, and train nothing.
     #[arg(long)]
     pub dry_run: bool,
+    /// Time N steps of ADEM-VL tuning at the config's sizes, on random weights and pictures, and
+    /// print one JSON object; nothing is read or written.
+    #[arg(long, value_name = "N", conflicts_with = "dry_run", value_parser = clap::value_parser!(u64).range(1..))]
+    pub bench: Option<u64>,
     /// Devices that share every batch: graphics cards of this machine, or threads of the processor,
     /// one each.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -240,6 +277,20 @@ pub struct TrainArgs {
     /// What computes.
     #[arg(long, value_enum, default_value_t = DeviceName::Cpu)]
     pub device: DeviceName,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct ExportArgs {
+    /// The folder of a run, finished or not, that has reached ADEM-VL tuning.
+    #[arg(value_name = "RUN")]
+    pub run: PathBuf,
+    /// The package's folder; a package there is replaced once the new one is complete.
+    #[arg(short, long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Which checkpoint of the run's folder: tune-best.safetensors has the lowest validation loss,
+    /// tune-best-cider.safetensors the highest CIDEr-D; otherwise the newest.
+    #[arg(long, value_name = "NAME")]
+    pub checkpoint: Option<String>,
 }
 
 #[derive(Debug, Clone, Args)]

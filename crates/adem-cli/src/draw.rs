@@ -10,7 +10,7 @@ use crate::output;
 
 /// Writes scenes as `scene-SEED.png` and prints each file with what is true of it.
 pub fn run(args: DrawArgs) -> Result<(), CliError> {
-    let write = |path: &std::path::Path, message: String| CliError::Draw {
+    let write = |path: &std::path::Path, message: String| CliError::Write {
         path: path.to_owned(),
         message,
     };

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use adem_eval::scenes::EvalError;
+use adem_eval::EvalError;
 use adem_package::PackageError;
 use adem_pipeline::PipelineError;
 use adem_train::TrainError;
@@ -36,7 +36,7 @@ pub enum CliError {
     #[error("{0}")]
     Train(#[from] TrainError),
     #[error("cannot write {}: {message}", path.display())]
-    Draw { path: PathBuf, message: String },
+    Write { path: PathBuf, message: String },
     /// The user stopped a run; it can be continued.
     #[error("stopped; the same command goes on from here")]
     Stopped,

@@ -2,17 +2,22 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::ops::ControlFlow;
-use std::sync::atomic::Ordering;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use adem_eval::scenes::{ScenesEval, ScenesProgress, Setting, settings};
+use adem_data::datasets::{BadRows, CaptionStyle, Captions, DatasetConfig, SourceConfig};
+use adem_eval::EvalError;
+use adem_eval::captions::CaptionEval;
+use adem_eval::scenes::{ScenesEval, Setting, settings};
 
-use crate::args::{EvalCommand, ScenesArgs};
+use crate::args::{CaptionEvalArgs, EvalCommand, ScenesArgs};
 use crate::error::CliError;
 use crate::{output, package, stop};
 
 pub fn run(command: EvalCommand) -> Result<(), CliError> {
     match command {
         EvalCommand::Scenes(args) => scenes(args),
+        EvalCommand::Caption(args) => captions(args),
     }
 }
 
@@ -29,13 +34,10 @@ fn scenes(args: ScenesArgs) -> Result<(), CliError> {
         failures: args.failures,
     };
     let stopped = stop::flag("this batch");
-    let mut progress = ProgressLine::default();
+    let progress = ProgressLine::default();
     let running = eval.run(&captioner, |now| {
-        progress.show(&now);
-        match stopped.load(Ordering::Relaxed) {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
-        }
+        let done = format!("{} of {} scenes", now.scenes, now.count);
+        progress.show(&done, now.seconds_left(), &stopped)
     });
     let report = pollster::block_on(running);
     progress.clear();
@@ -43,6 +45,74 @@ fn scenes(args: ScenesArgs) -> Result<(), CliError> {
     match args.json {
         true => output::json(&report),
         false => output::line(report.to_string().trim_end()),
+    }
+}
+
+/// Rows of an evaluated data set that may be bad before it ends with an error.
+const MAX_BAD_ROWS: u64 = 100;
+
+fn captions(args: CaptionEvalArgs) -> Result<(), CliError> {
+    let config = DatasetConfig {
+        source: source(&args)?,
+        captions: Captions::All,
+        caption_style: CaptionStyle::default(),
+        augment: None,
+        max_bad_rows: MAX_BAD_ROWS,
+    };
+    let bad = BadRows::new(MAX_BAD_ROWS, |row| eprintln!("adem: {row}; skipped"));
+    let data = config.open(Path::new(""), &bad).map_err(EvalError::from)?;
+    let captioner = package::load(&args.model)?;
+    let eval = CaptionEval {
+        batch: args.batch,
+        limit: args.limit,
+        thumbnails: args.report.is_some(),
+    };
+    let stopped = stop::flag("this batch");
+    let progress = ProgressLine::default();
+    let running = eval.run(&captioner, &*data, &bad, |now| {
+        let of = now.count.map(|n| format!(" of {n}")).unwrap_or_default();
+        let done = format!("{}{of} pictures", now.done);
+        progress.show(&done, now.seconds_left(), &stopped)
+    });
+    let report = pollster::block_on(running);
+    progress.clear();
+    let mut report = report?;
+    if let Some(path) = &args.report {
+        output::file(path, report.html().as_bytes())?;
+    }
+    report.show(args.captions);
+    match args.json {
+        true => output::json(&report),
+        false => output::line(report.to_string().trim_end()),
+    }
+}
+
+/// Shards, or a file of captions, by the ending.
+fn source(args: &CaptionEvalArgs) -> Result<SourceConfig, CliError> {
+    const TABLES: [&str; 5] = ["csv", "tsv", "json", "jsonl", "ndjson"];
+    let is_table = |name: &String| {
+        let ending = Path::new(name).extension();
+        ending.is_some_and(|e| TABLES.contains(&e.to_string_lossy().to_lowercase().as_str()))
+    };
+    match args.data.as_slice() {
+        [file] if is_table(file) => {
+            let beside = || Path::new(file).parent().map(PathBuf::from);
+            Ok(SourceConfig::Captions {
+                file: file.into(),
+                images: args.images.clone().or_else(beside).unwrap_or_default(),
+            })
+        }
+        many if many.iter().any(is_table) => Err(CliError::Usage(
+            "--data takes one file of captions, or shards".to_owned(),
+        )),
+        _ if args.images.is_some() => Err(CliError::Usage(
+            "--images goes with a file of captions; shards hold their pictures".to_owned(),
+        )),
+        shards => Ok(SourceConfig::Webdataset {
+            shards: shards.to_vec(),
+            shuffle_buffer: 1,
+            samples: None,
+        }),
     }
 }
 
@@ -61,21 +131,24 @@ impl Default for ProgressLine {
 }
 
 impl ProgressLine {
-    fn show(&mut self, now: &ScenesProgress) {
-        if !self.terminal {
-            return;
+    /// Shows what is done, and says whether to go on.
+    fn show(&self, done: &str, seconds_left: Option<f64>, stopped: &AtomicBool) -> ControlFlow<()> {
+        if self.terminal {
+            let left = match seconds_left {
+                Some(seconds) => format!("about {} left", output::duration(seconds)),
+                None => "started".to_owned(),
+            };
+            // Progress that cannot be shown is no reason to stop.
+            let _ = write!(io::stderr(), "\r\x1b[K{done}, {left}");
+            let _ = io::stderr().flush();
         }
-        let left = match now.seconds_left() {
-            Some(seconds) => format!("about {} left", output::duration(seconds)),
-            None => "started".to_owned(),
-        };
-        let ScenesProgress { scenes, count, .. } = now;
-        // Progress that cannot be shown is no reason to stop.
-        let _ = write!(io::stderr(), "\r\x1b[K{scenes} of {count} scenes, {left}");
-        let _ = io::stderr().flush();
+        match stopped.load(Ordering::Relaxed) {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
     }
 
-    fn clear(&mut self) {
+    fn clear(&self) {
         if self.terminal {
             let _ = write!(io::stderr(), "\r\x1b[K");
         }

@@ -10,6 +10,7 @@ mod device;
 mod draw;
 mod error;
 mod eval;
+mod export;
 mod memory;
 mod output;
 mod package;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         Command::Ask(args) => describe::ask(args),
         Command::Draw(args) => draw::run(args),
         Command::Train(args) => train::run(args),
+        Command::Export(args) => export::run(args),
         Command::Quantize(args) => quantize::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Bench(args) => bench::run(args),

@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use adem_train::scenes::{self, ScenesConfig, Stopped};
-use adem_train::task::{self, Reporter};
-use adem_train::{Log, Recipe, Report, Source, single_process};
+use adem_train::task::{self, Reporter, StepTime};
+use adem_train::{Log, Look, Recipe, Report, Source, Told, plot, single_process};
+use serde::Serialize;
 
 use crate::args::TrainArgs;
 use crate::error::CliError;
-use crate::{device, output, stop};
+use crate::{device, memory, output, stop};
 
 pub fn run(args: TrainArgs) -> Result<(), CliError> {
     single_process(|name| std::env::var(name).ok())?;
@@ -23,11 +24,14 @@ pub fn run(args: TrainArgs) -> Result<(), CliError> {
     if args.dry_run {
         return output::line(dry_run(&recipe, usize::from(args.devices))?.trim_end());
     }
+    if let Some(steps) = args.bench {
+        return bench(&recipe, &args, steps);
+    }
     let out = folder(&args);
     let devices = device::open_many(args.device, args.devices)?;
     std::fs::create_dir_all(&out).map_err(|error| adem_train::TrainError::file(&out, error))?;
     let terminal = io::stderr().is_terminal();
-    let mut log = Log::new(&out, move |report| show(report, terminal))?;
+    let mut log = Log::new(&out, move |told| show(told, terminal))?;
     let stop = stop::flag("this step and a checkpoint");
     let ended = match &recipe {
         Recipe::Scenes(config) => scenes::train(config, &out, &devices, &mut log, &stop)?,
@@ -38,6 +42,9 @@ pub fn run(args: TrainArgs) -> Result<(), CliError> {
     };
     if terminal {
         eprintln!();
+    }
+    if let Some(path) = plot(&out)? {
+        eprintln!("adem: losses and learning rates: {}", path.display());
     }
     let package = out.join("package");
     match ended {
@@ -53,6 +60,29 @@ pub fn run(args: TrainArgs) -> Result<(), CliError> {
             ))
         }
     }
+}
+
+/// A measurement, and the most memory of the processor's that it held.
+#[derive(Serialize)]
+struct Measured {
+    device: &'static str,
+    peak_bytes: Option<u64>,
+    #[serde(flatten)]
+    step: StepTime,
+}
+
+fn bench(recipe: &Recipe, args: &TrainArgs, steps: u64) -> Result<(), CliError> {
+    let Recipe::Task(config) = recipe else {
+        return Err(CliError::Usage(
+            "--bench is for recipes on a data set; name another than scenes".to_owned(),
+        ));
+    };
+    let step = task::bench(config, &device::open(args.device)?, steps)?;
+    output::json(&Measured {
+        device: args.device.word(),
+        peak_bytes: memory::peak_bytes(),
+        step,
+    })
 }
 
 /// Where a run goes that was not told.
@@ -95,8 +125,12 @@ fn scenes_stages(config: &ScenesConfig) -> String {
     )
 }
 
-/// One line on the terminal, a line a report elsewhere.
-fn show(report: &Report, terminal: bool) {
+/// One line on the terminal, a line a report elsewhere; what is found on other data stays.
+fn show(told: Told<'_>, terminal: bool) {
+    let report = match told {
+        Told::Report(report) => report,
+        Told::Look(look) => return show_look(look, terminal),
+    };
     let Report {
         stage,
         step,
@@ -123,4 +157,16 @@ fn show(report: &Report, terminal: bool) {
          about {left} left{skipped}{end}"
     );
     let _ = io::stderr().flush();
+}
+
+fn show_look(look: &Look, terminal: bool) {
+    let start = if terminal { "\r\x1b[K" } else { "" };
+    let cider = match look.validation.cider {
+        Some(cider) => format!(", CIDEr-D {:.1}", 100.0 * cider),
+        None => String::new(),
+    };
+    eprintln!(
+        "{start}{} {}/{}  validation loss {:.4}{cider}",
+        look.stage, look.step, look.steps, look.validation.loss
+    );
 }

@@ -7,12 +7,14 @@ mod packages;
 #[allow(dead_code)]
 mod pictures;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use adem_pipeline::testing::write_tiny_package;
+use safetensors::SafeTensors;
 use serde_json::Value;
 
 /// A folder with a tiny package in `package` and an ordinary picture.
@@ -32,6 +34,18 @@ impl Place {
 
     fn put(&self, name: &str, bytes: &[u8]) {
         fs::write(self.path(name), bytes).unwrap();
+    }
+
+    /// Four pictures with a caption each, `captions.jsonl`.
+    fn put_data_set(&self) {
+        fs::create_dir(self.path("images")).unwrap();
+        let mut rows = String::new();
+        for i in 0..4 {
+            let copy = self.path("images").join(format!("{i}.png"));
+            fs::copy(self.path("picture.png"), copy).unwrap();
+            rows += &format!("{{\"image\": \"{i}.png\", \"caption\": \"picture number {i}\"}}\n");
+        }
+        self.put("captions.jsonl", rows.as_bytes());
     }
 
     fn command(&self, args: &[&str]) -> Command {
@@ -438,26 +452,177 @@ fn a_training_is_planned_without_weights_and_refused_before_anything_is_written(
 #[test]
 fn a_training_on_two_devices_writes_a_package_that_captions() {
     let place = Place::new();
-    fs::create_dir(place.path("images")).unwrap();
-    let mut rows = String::new();
-    for i in 0..4 {
-        fs::copy(
-            place.path("picture.png"),
-            place.path("images").join(format!("{i}.png")),
-        )
-        .unwrap();
-        rows += &format!("{{\"image\": \"{i}.png\", \"caption\": \"picture number {i}\"}}\n");
-    }
-    place.put("captions.jsonl", rows.as_bytes());
+    place.put_data_set();
     place.put("run.toml", TINY_RUN.as_bytes());
     let trained = place.run(&["train", "run.toml", "--devices", "2", "--out", "out"]);
     assert_eq!(trained.status, 0, "{}", trained.err);
     assert_says(&trained.out, &["out/package"]);
+    assert_says(
+        &trained.err,
+        &["validation loss", "CIDEr-D", "out/loss.svg"],
+    );
+    let metrics = fs::read_to_string(place.path("out/metrics.jsonl")).unwrap();
+    assert_says(&metrics, &["\"validation\":{\"loss\":", "\"cider\":"]);
+    assert_says(
+        &fs::read_to_string(place.path("out/loss.svg")).unwrap(),
+        &["<svg", "see", "read", "tune", "validation loss"],
+    );
     let caption = place.run(&["caption", "picture.png", "--package", "out/package"]);
     assert_eq!(caption.status, 0, "{}", caption.err);
+    let exported = place.run(&["export", "out", "-o", "again"]);
+    assert_eq!(exported.status, 0, "{}", exported.err);
+    assert_says(&exported.out, &["again", "out/tune.safetensors", "step 2"]);
+    let other = place.run(&["caption", "picture.png", "--package", "again"]);
+    assert_eq!(
+        (other.status, &other.out),
+        (0, &caption.out),
+        "{}",
+        other.err
+    );
+    let none = place.run(&["export", "images", "-o", "none"]);
+    assert_eq!(none.status, 1);
+    assert_says(&none.err, &["images/tune.safetensors", "is not there"]);
     // Nothing is left to do.
     let again = place.run(&["train", "run.toml", "--devices", "2", "--out", "out"]);
     assert_eq!(again.status, 0, "{}", again.err);
+}
+
+/// All tensors of a checkpoint, weights and moments, as bytes, and the step it was made after.
+fn checkpoint(path: &Path) -> (String, BTreeMap<String, Vec<u8>>) {
+    let bytes = fs::read(path).unwrap();
+    let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
+    let step = header.metadata().as_ref().unwrap()["step"].clone();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let tensors = file.tensors().into_iter();
+    let tensors = tensors.map(|(name, view)| (name, view.data().to_vec()));
+    (step, tensors.collect())
+}
+
+#[test]
+fn a_run_killed_at_step_37_goes_on_to_the_same_bits_and_two_runs_agree() {
+    let place = Place::new();
+    place.put_data_set();
+    let settings = "[save]\nevery_steps = 1\nkeep = 60\n";
+    let run = TINY_RUN.replace("[tune]\nepochs = 1", "[tune]\nepochs = 30") + settings;
+    place.put("run.toml", run.as_bytes());
+    let whole = |out: &str| {
+        let ran = place.run(&["train", "run.toml", "--out", out]);
+        assert_eq!(ran.status, 0, "{}", ran.err);
+        checkpoint(&place.path(out).join("tune.safetensors"))
+    };
+    let expected = whole("whole");
+    assert_eq!(expected.0, "60");
+    assert_eq!(expected, whole("again"), "two runs differ");
+
+    let mut child = place
+        .command(&["train", "run.toml", "--out", "killed"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // The run saves after every step: whenever it is killed, it is at a save or right beside one.
+    let out = place.path("killed");
+    while !out.join("tune-00000037.safetensors").exists() {
+        assert!(child.try_wait().unwrap().is_none(), "it came to its end");
+        std::thread::yield_now();
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let (step, _) = checkpoint(&out.join("tune.safetensors"));
+    assert!(
+        (37..60).contains(&step.parse().unwrap()),
+        "killed at {step}"
+    );
+    assert_eq!(expected, whole("killed"));
+}
+
+#[test]
+fn captions_are_judged_by_those_of_people() {
+    let place = Place::new();
+    let rows = "\
+        {\"image\": \"picture.png\", \"captions\": [\"a plain picture\", \"nothing much\"]}\n\
+        {\"image\": \"missing.png\", \"caption\": \"no picture\"}\n";
+    place.put("captions.jsonl", rows.as_bytes());
+    let json = place.run(&[
+        "eval",
+        "caption",
+        "--data",
+        "captions.jsonl",
+        "--captions",
+        "1",
+        "--json",
+    ]);
+    assert_eq!(json.status, 0, "{}", json.err);
+    assert_says(&json.err, &["captions.jsonl, line 2", "skipped"]);
+    let report = &json.objects()[0];
+    assert_eq!(report["pictures"], 1);
+    assert_eq!(report["metrics"]["bleu"].as_array().unwrap().len(), 4);
+    assert_eq!(report["captions"][0]["references"][1], "nothing much");
+
+    let table = place.run(&[
+        "eval",
+        "caption",
+        "--data",
+        "captions.jsonl",
+        "--report",
+        "r.html",
+    ]);
+    assert_eq!(table.status, 0, "{}", table.err);
+    assert_says(
+        &table.out,
+        &["| BLEU-4", "| ROUGE-L", "| CIDEr-D", "| distinct captions"],
+    );
+    let page = fs::read_to_string(place.path("r.html")).unwrap();
+    assert_says(&page, &["a plain picture", "src=\"data:image/jpeg;base64,"]);
+
+    for (args, words) in [
+        (["--data", "none.tar"], ["none.tar", "none.tar"]),
+        (["--data", "run.txt"], ["run.txt", "run.txt"]),
+    ] {
+        let refused = place.run(&[&["eval", "caption"], &args[..]].concat());
+        assert_eq!(refused.status, 1, "{args:?}");
+        assert_says(&refused.err, &words);
+    }
+    let mixed = place.run(&["eval", "caption", "--data", "captions.jsonl", "b.tar"]);
+    assert_eq!(mixed.status, 2);
+}
+
+#[test]
+fn a_step_is_timed_without_data_or_weights() {
+    let place = Place::new();
+    place.put("run.toml", TINY_RUN.as_bytes());
+    let args = [
+        "train",
+        "run.toml",
+        "--bench",
+        "2",
+        "--set",
+        "tune.max_tokens=12",
+    ];
+    for recompute in ["tune.recompute=false", "tune.recompute=true"] {
+        let timed = place.run(&[&args[..], &["--set", recompute]].concat());
+        assert_eq!(timed.status, 0, "{}", timed.err);
+        let object = &timed.objects()[0];
+        assert_eq!(
+            (&object["rows"], &object["tokens"]),
+            (&2.into(), &12.into())
+        );
+        assert!(object["seconds"].as_f64().unwrap() > 0.0);
+        assert!(object["flops"].as_u64().unwrap() > 0);
+    }
+    assert!(!place.path("runs").exists());
+    let short = place.run(&[
+        "train",
+        "run.toml",
+        "--bench",
+        "2",
+        "--set",
+        "tune.max_tokens=3",
+    ]);
+    assert_eq!(short.status, 2);
+    assert_says(&short.err, &["tune.max_tokens"]);
+    let scenes = place.run(&["train", "--recipe", "scenes", "--bench", "2"]);
+    assert_eq!(scenes.status, 2);
 }
 
 /// A run of a few steps.
@@ -483,6 +648,8 @@ train_tokenizer = 300
 kind = "captions"
 file = "captions.jsonl"
 images = "images"
+[validation]
+captions = 2
 [validation.data.source]
 kind = "captions"
 file = "captions.jsonl"

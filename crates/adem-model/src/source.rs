@@ -50,7 +50,7 @@ pub trait TensorSource {
 /// Random weights for a model trained from scratch; equal on every platform for equal seeds.
 ///
 /// Each tensor draws from a stream of its own (seed and name), so adding a tensor to a model
-/// leaves the others as they were.
+/// leaves the others as they were. Keys share their queries' stream.
 #[derive(Debug, Clone)]
 pub struct RandomInit {
     seed: u64,
@@ -139,9 +139,19 @@ fn normal(rng: &mut ChaCha8Rng) -> f64 {
     (-2.0 * u.ln()).sqrt() * (2.0 * std::f64::consts::PI * v).cos()
 }
 
+/// The name whose stream a tensor draws from. A decoder's keys start as its queries: tokens look at
+/// tokens like themselves from the first step on, and looking things up is learned sooner (after
+/// Trockman and Kolter, arXiv 2305.09828).
+fn drawn_as(name: &str, shape: &[usize]) -> String {
+    match shape.first() == shape.last() {
+        true => name.replace("attention.wk.", "attention.wq."),
+        false => name.to_owned(),
+    }
+}
+
 impl TensorSource for RandomInit {
     fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<TensorData, SourceError> {
-        let mut rng = ChaCha8Rng::seed_from_u64(self.seed ^ hash(name));
+        let mut rng = ChaCha8Rng::seed_from_u64(self.seed ^ hash(&drawn_as(name, shape)));
         let n: usize = shape.iter().product();
         let values: Vec<f32> = match start_of(name, shape) {
             Start::Zeros => vec![0.0; n],

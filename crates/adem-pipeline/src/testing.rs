@@ -82,45 +82,81 @@ pub fn write_tiny_package(folder: &Path, seed: u64) -> Result<Manifest, Pipeline
         .into_iter()
         .chain(["a picture of", "Question: Answer:"].map(str::to_owned));
     let json = train_bpe(words, &settings)?;
-    let tokenizer = Tokenizer::from_bytes(&json)?;
-    let config = tiny_config(tokenizer.vocab_size());
-    let mut recorder = Recorder {
-        init: RandomInit::new(seed),
-        tensors: Vec::new(),
-    };
-    AdemVl::new(&config, &mut recorder, &Device::flex())?;
-    let model = serde_json::to_value(&config)
-        .map_err(|error| PipelineError::manifest("model", error.to_string()))?;
-    let special = tokenizer.special();
-    let draft = Draft {
-        name: "tiny random model".to_owned(),
-        model,
-        image: ImageSpec {
-            size: TINY_SIDE,
-            mean: [0.5; 3],
-            std: [0.25; 3],
-        },
-        prompts: Prompts {
-            image_prefix: "Image: ".to_owned(),
-            no_image_prefix: "Image: N/A".to_owned(),
-            caption: "a picture of".to_owned(),
-            question: "Question: {question}\nAnswer:".to_owned(),
-        },
-        tasks: vec![Task::Caption, Task::Question],
+    let vocab_size = Tokenizer::from_bytes(&json)?.vocab_size();
+    let random = RandomPackage {
+        config: tiny_config(vocab_size),
+        tokenizer: json,
         max_new_tokens: 8,
-        provenance: Provenance {
-            training: "none: random weights".to_owned(),
-            ..Provenance::default()
+        options: WriteOptions {
+            dtype: Dtype::F32,
+            shard_bytes: 32 << 10,
         },
-        token_ids: TokenIds {
-            bos: special.bos,
-            eos: special.eos,
-            pad: special.pad.unwrap_or(special.eos),
-        },
+        seed,
     };
-    let options = WriteOptions {
-        dtype: Dtype::F32,
-        shard_bytes: 32 << 10,
-    };
-    Ok(write(folder, draft, &json, recorder.tensors, &options)?)
+    random.write(folder)
+}
+
+/// A package with random weights, of any size.
+pub struct RandomPackage {
+    /// The model.
+    pub config: ModelConfig,
+    /// Text of a `tokenizer.json` with at most `config.llama.vocab_size` tokens.
+    pub tokenizer: Vec<u8>,
+    /// Tokens of the longest text.
+    pub max_new_tokens: u32,
+    /// Precision and shards of the weights.
+    pub options: WriteOptions,
+    /// Equal seeds give equal weights.
+    pub seed: u64,
+}
+
+impl RandomPackage {
+    /// Writes it to `folder`.
+    ///
+    /// # Errors
+    /// A configuration or a tokeniser that is none, and those of writing a package.
+    pub fn write(&self, folder: &Path) -> Result<Manifest, PipelineError> {
+        let mut recorder = Recorder {
+            init: RandomInit::new(self.seed),
+            tensors: Vec::new(),
+        };
+        AdemVl::new(&self.config, &mut recorder, &Device::flex())?;
+        let model = serde_json::to_value(&self.config)
+            .map_err(|error| PipelineError::manifest("model", error.to_string()))?;
+        let special = Tokenizer::from_bytes(&self.tokenizer)?.special();
+        let draft = Draft {
+            name: "random model".to_owned(),
+            model,
+            image: ImageSpec {
+                size: u32::try_from(self.config.clip.image_size).unwrap_or(u32::MAX),
+                mean: [0.5; 3],
+                std: [0.25; 3],
+            },
+            prompts: Prompts {
+                image_prefix: "Image: ".to_owned(),
+                no_image_prefix: "Image: N/A".to_owned(),
+                caption: "a picture of".to_owned(),
+                question: "Question: {question}\nAnswer:".to_owned(),
+            },
+            tasks: vec![Task::Caption, Task::Question],
+            max_new_tokens: self.max_new_tokens,
+            provenance: Provenance {
+                training: "none: random weights".to_owned(),
+                ..Provenance::default()
+            },
+            token_ids: TokenIds {
+                bos: special.bos,
+                eos: special.eos,
+                pad: special.pad.unwrap_or(special.eos),
+            },
+        };
+        let tensors = recorder.tensors;
+        Ok(write(
+            folder,
+            draft,
+            &self.tokenizer,
+            tensors,
+            &self.options,
+        )?)
+    }
 }

@@ -16,6 +16,7 @@ fn served() -> (tempfile::TempDir, String) {
     fs::write(folder.path().join("secret.txt"), "secret").unwrap();
     fs::write(folder.path().join("root/index.html"), "<p>hello").unwrap();
     fs::write(folder.path().join("root/engine.wasm"), "0123456789").unwrap();
+    fs::write(folder.path().join("root/module.mjs"), "export {}").unwrap();
     let server = Server::bind(&folder.path().join("root"), 0).unwrap();
     let host = server
         .url()
@@ -47,6 +48,8 @@ fn files_come_with_their_media_type() {
     assert!(page.contains("Content-Type: text/html"));
     let engine = ask(&host, "GET /engine.wasm", "");
     assert!(engine.contains("Content-Type: application/wasm") && engine.ends_with("0123456789"));
+    let module = ask(&host, "GET /module.mjs", "");
+    assert!(module.contains("Content-Type: text/javascript"));
 }
 
 #[test]

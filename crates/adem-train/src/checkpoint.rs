@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
 use crate::optimiser::Moments;
+use crate::stage::Quality;
 
 /// Tensors by name, `f32`, on the host. Models can be built from it.
 #[derive(Debug, Clone, Default)]
@@ -35,13 +36,13 @@ impl TensorSource for Tensors {
     }
 }
 
-/// Scores on data that is not trained on; lower is better.
+/// How good a stage's model was on data that is not trained on.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Validation {
-    /// The last one.
-    pub last: f64,
-    /// The best one so far.
-    pub best: f64,
+    /// At the last look.
+    pub last: Quality,
+    /// The best of each so far, not necessarily of one model.
+    pub best: Quality,
 }
 
 /// State of a stage after `step` steps.
@@ -57,6 +58,8 @@ pub struct Checkpoint {
     pub place: Option<String>,
     /// How good the model was on other data.
     pub validation: Option<Validation>,
+    /// What a package of these weights says, where they can be packed.
+    pub package: Option<String>,
     /// Parameters by name.
     pub weights: Tensors,
     /// The optimiser's moments by parameter name.
@@ -107,6 +110,9 @@ impl Checkpoint {
             let text = serde_json::to_string(validation).map_err(|e| TrainError::file(path, e))?;
             metadata.insert("validation".to_owned(), text);
         }
+        if let Some(package) = &self.package {
+            metadata.insert("package".to_owned(), package.clone());
+        }
         let mut views = Vec::with_capacity(entries.len());
         for (name, shape, bytes) in &entries {
             let view = TensorView::new(Dtype::F32, shape.clone(), bytes)
@@ -123,6 +129,20 @@ impl Checkpoint {
     /// # Errors
     /// [`TrainError::Checkpoint`] when it is damaged or was made with other `settings`.
     pub fn load(path: &Path, settings: &str) -> Result<Option<Self>, TrainError> {
+        match Self::read(path)? {
+            Some(found) if found.settings != settings => Err(TrainError::Checkpoint {
+                path: path.into(),
+                message: format!("was made with other settings: {}", found.settings),
+            }),
+            found => Ok(found),
+        }
+    }
+
+    /// Reads a checkpoint, whatever it was made with; `None` where there is none.
+    ///
+    /// # Errors
+    /// [`TrainError::Checkpoint`] when it is damaged.
+    pub fn read(path: &Path) -> Result<Option<Self>, TrainError> {
         let bytes = match fs::read(path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -140,10 +160,7 @@ impl Checkpoint {
                 .cloned()
                 .ok_or_else(|| damaged(format!("has no `{key}`")))
         };
-        let found = field("settings")?;
-        if found != settings {
-            return Err(damaged(format!("was made with other settings: {found}")));
-        }
+        let settings = field("settings")?;
         let step = field("step")?
             .parse()
             .map_err(|_| damaged("has no step number".to_owned()))?;
@@ -197,10 +214,11 @@ impl Checkpoint {
         debug_assert!(weights.map.values().all(|d| d.dtype() == DType::F32));
         Ok(Some(Self {
             step,
-            settings: found,
+            settings,
             skipped,
             place: metadata.get("place").cloned(),
             validation,
+            package: metadata.get("package").cloned(),
             weights,
             moments,
         }))

@@ -63,6 +63,9 @@ pub enum TrainError {
     /// The tokeniser could not be trained or used.
     #[error(transparent)]
     Tokenizer(#[from] adem_data::tokenizer::TokenizerError),
+    /// The caption prompt leaves no room.
+    #[error(transparent)]
+    Prompt(#[from] adem_data::prompt::PromptError),
     /// The package could not be written.
     #[error(transparent)]
     Package(#[from] adem_package::PackageError),

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use crate::error::TrainError;
+use crate::stage::Quality;
 
 /// State of a stage, reported now and then.
 #[derive(Debug, Clone, Serialize)]
@@ -31,6 +32,28 @@ pub struct Report {
     pub seconds_left: f64,
 }
 
+/// A look at data that is not trained on.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Look {
+    /// Name of the stage.
+    pub stage: &'static str,
+    /// Steps done.
+    pub step: u64,
+    /// Steps in all.
+    pub steps: u64,
+    /// What was found.
+    pub validation: Quality,
+}
+
+/// What a run tells.
+#[derive(Debug, Clone, Copy)]
+pub enum Told<'a> {
+    /// How it learns.
+    Report(&'a Report),
+    /// How good it is.
+    Look(&'a Look),
+}
+
 #[allow(clippy::trivially_copy_pass_by_ref)] // serde asks for a reference
 fn is_zero(n: &u64) -> bool {
     *n == 0
@@ -39,15 +62,15 @@ fn is_zero(n: &u64) -> bool {
 /// Where reports go.
 pub struct Log {
     file: Option<File>,
-    show: Box<dyn FnMut(&Report)>,
+    show: Box<dyn FnMut(Told<'_>)>,
 }
 
 impl Log {
-    /// Appends to `metrics.jsonl` in `folder` and calls `show` with every report.
+    /// Appends to `metrics.jsonl` in `folder` and calls `show` with everything told.
     ///
     /// # Errors
     /// [`TrainError::File`] when the file cannot be opened.
-    pub fn new(folder: &Path, show: impl FnMut(&Report) + 'static) -> Result<Self, TrainError> {
+    pub fn new(folder: &Path, show: impl FnMut(Told<'_>) + 'static) -> Result<Self, TrainError> {
         let path = folder.join("metrics.jsonl");
         let file = OpenOptions::new()
             .create(true)
@@ -68,12 +91,16 @@ impl Log {
         }
     }
 
-    fn write(&mut self, report: &Report) {
-        if let (Some(file), Ok(line)) = (&mut self.file, serde_json::to_string(report)) {
+    pub(crate) fn tell(&mut self, told: Told<'_>) {
+        let line = match told {
+            Told::Report(report) => serde_json::to_string(report),
+            Told::Look(look) => serde_json::to_string(look),
+        };
+        if let (Some(file), Ok(line)) = (&mut self.file, line) {
             // Metrics are a convenience: a full disk is reported by the next checkpoint.
             let _ = writeln!(file, "{line}");
         }
-        (self.show)(report);
+        (self.show)(told);
     }
 }
 
@@ -110,7 +137,7 @@ impl Meter {
         report.loss = (self.loss / self.count as f64) as f32;
         report.samples_per_second = self.samples as f64 / seconds;
         report.seconds_left = (report.steps - report.step) as f64 * seconds / self.count as f64;
-        log.write(&report);
+        log.tell(Told::Report(&report));
         *self = Self::new(self.every);
     }
 }

@@ -16,9 +16,9 @@ use crate::error::TrainError;
 use crate::gradients;
 use crate::named::{freeze, named_tensors};
 use crate::optimiser::{AdamWSettings, NamedAdamW, Rule};
-use crate::progress::{Log, Meter, Report};
+use crate::progress::{Log, Look, Meter, Report, Told};
 use crate::schedule::Rate;
-use crate::stage::{Batches, Stage, Start};
+use crate::stage::{Batches, Quality, Stage, Start};
 use crate::store::Store;
 
 /// What happens when a loss is NaN or infinite.
@@ -65,6 +65,9 @@ pub struct StagePlan {
     pub loaders: usize,
     /// Identifies everything the run's results depend on.
     pub settings: String,
+    /// What a package of the stage's weights says, as [`export`](crate::export) reads it; none for
+    /// weights that are no whole model.
+    pub package: Option<String>,
 }
 
 /// How a stage ended.
@@ -146,7 +149,7 @@ pub fn run_stage<S: Stage>(
         let step = run.step;
         let due = |every: Option<u64>| every.is_some_and(|n| step.is_multiple_of(n.max(1)));
         if (due(plan.validate_steps) || (last && plan.validate_steps.is_some())) && !stopping {
-            run.validate()?;
+            run.validate(log)?;
         }
         let passed = saved_at.elapsed() >= plan.save_every;
         if last || stopping || passed || due(plan.save_steps) {
@@ -264,19 +267,37 @@ impl<S: Stage> Run<'_, S> {
     }
 
     /// Measures the model on data it is not trained on, and keeps it if it is the best so far.
-    fn validate(&mut self) -> Result<(), TrainError> {
+    fn validate(&mut self, log: &mut Log) -> Result<(), TrainError> {
         let device = self.plan.devices.first().cloned().unwrap_or_default();
         let model = self.replicas.main().valid();
-        let Some(score) = self.stage.validate(&model, &device.inner())? else {
+        let Some(now) = self.stage.validate(&model, &device.inner())? else {
             return Ok(());
         };
-        let best = self.validation.map_or(f64::INFINITY, |v| v.best);
+        log.tell(Told::Look(&Look {
+            stage: self.stage.name(),
+            step: self.step,
+            steps: self.plan.steps,
+            validation: now,
+        }));
+        let best = self.validation.map(|v| v.best);
+        let lower = best.is_none_or(|b| now.loss < b.loss);
+        let higher = now.cider > best.and_then(|b| b.cider);
         self.validation = Some(Validation {
-            last: score,
-            best: best.min(score),
+            last: now,
+            best: Quality {
+                loss: best.map_or(now.loss, |b| b.loss.min(now.loss)),
+                cider: if higher {
+                    now.cider
+                } else {
+                    best.and_then(|b| b.cider)
+                },
+            },
         });
-        if score < best {
+        if lower {
             self.store.save_best(&self.checkpoint()?)?;
+        }
+        if higher {
+            self.store.save_best_cider(&self.checkpoint()?)?;
         }
         Ok(())
     }
@@ -294,6 +315,7 @@ impl<S: Stage> Run<'_, S> {
             skipped: self.skipped,
             place: self.place.clone(),
             validation: self.validation,
+            package: self.plan.package.clone(),
             weights: Tensors {
                 map: self.saved_tensors()?,
                 origin: String::new(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
 
@@ -75,14 +76,23 @@ pub trait Stage: Send + Sync + 'static {
         true
     }
 
-    /// How bad the model is on data it is not trained on; lower is better. `None` where there is no
-    /// such data.
+    /// How good the model is on data it is not trained on. `None` where there is no such data.
     ///
     /// # Errors
     /// Those of the data and the model.
-    fn validate(&self, _: &Self::Model, _: &Device) -> Result<Option<f64>, TrainError> {
+    fn validate(&self, _: &Self::Model, _: &Device) -> Result<Option<Quality>, TrainError> {
         Ok(None)
     }
+}
+
+/// How good a model is on data it is not trained on.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Quality {
+    /// Mean loss; lower is better.
+    pub loss: f64,
+    /// CIDEr-D of its captions, where it wrote any; higher is better.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cider: Option<f64>,
 }
 
 /// Batches one after the other.

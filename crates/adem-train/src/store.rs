@@ -8,7 +8,8 @@ use crate::error::TrainError;
 
 /// Checkpoints in one folder, by the newest one's name: `tune.safetensors` is the newest,
 /// `tune-00000120.safetensors` the one of step 120 where more than one are kept,
-/// `tune-best.safetensors` the one with the best validation.
+/// `tune-best.safetensors` the one with the lowest validation loss, `tune-best-cider.safetensors` the
+/// one with the highest CIDEr-D.
 #[derive(Debug, Clone)]
 pub(crate) struct Store {
     newest: PathBuf,
@@ -72,12 +73,20 @@ impl Store {
         Ok(())
     }
 
-    /// Writes the best checkpoint.
+    /// Writes the checkpoint with the lowest validation loss.
     ///
     /// # Errors
     /// [`TrainError::File`] when the disk refuses.
     pub(crate) fn save_best(&self, checkpoint: &Checkpoint) -> Result<(), TrainError> {
         checkpoint.save(&self.sibling("best"))
+    }
+
+    /// Writes the checkpoint with the highest CIDEr-D.
+    ///
+    /// # Errors
+    /// [`TrainError::File`] when the disk refuses.
+    pub(crate) fn save_best_cider(&self, checkpoint: &Checkpoint) -> Result<(), TrainError> {
+        checkpoint.save(&self.sibling("best-cider"))
     }
 
     /// The numbered checkpoints, oldest first.

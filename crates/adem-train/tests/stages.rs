@@ -14,7 +14,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use adem_train::{
-    Context, Log, NotFinite, Numbered, Outcome, Stage, StagePlan, TrainError, run_stage,
+    Context, Log, NotFinite, Numbered, Outcome, Stage, StagePlan, Told, TrainError, Validation,
+    run_stage,
 };
 use burn::optim::GradientsParams;
 use burn::tensor::Device;
@@ -298,7 +299,12 @@ fn a_batch_that_is_not_finite_is_left_out_and_counted_where_that_is_asked_for() 
     };
     let reports = Rc::new(RefCell::new(Vec::new()));
     let seen = Rc::clone(&reports);
-    let mut log = Log::new(folder.path(), move |r| seen.borrow_mut().push(r.clone())).unwrap();
+    let mut log = Log::new(folder.path(), move |told| {
+        if let Told::Report(report) = told {
+            seen.borrow_mut().push(report.clone());
+        }
+    })
+    .unwrap();
     // A stop and a resume in between: the count outlives them.
     let stop = AtomicBool::new(true);
     for _ in 0..10 {
@@ -333,6 +339,7 @@ fn the_newest_checkpoints_and_the_best_one_are_kept() {
     let expected = [
         "fit-00000009.safetensors",
         "fit-00000012.safetensors",
+        "fit-best-cider.safetensors",
         "fit-best.safetensors",
         "fit.safetensors",
     ];
@@ -343,8 +350,15 @@ fn the_newest_checkpoints_and_the_best_one_are_kept() {
         newest.keys().all(|name| name.ends_with("weight")),
         "{newest:?}"
     );
+    // The toy's "captions" get worse while its loss falls: the first look is the best of one, the
+    // last that of the other.
+    let steps = |name| metadata(&folder.path().join(name))["step"].clone();
+    assert_eq!(steps("fit-best-cider.safetensors"), "4");
+    assert_eq!(steps("fit-best.safetensors"), "12");
     let validation = &metadata(&plan.checkpoint)["validation"];
-    assert!(validation.contains("best"), "{validation}");
+    let validation: Validation = serde_json::from_str(validation).unwrap();
+    assert_eq!(validation.best.loss, validation.last.loss);
+    assert!(validation.best.cider > validation.last.cider);
 }
 
 /// A disk that is full: the temporary file is a link to a device that takes nothing.

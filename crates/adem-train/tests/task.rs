@@ -12,7 +12,7 @@ use std::sync::atomic::AtomicBool;
 
 use adem_train::scenes::Stopped;
 use adem_train::task::{Reporter, TaskConfig, train};
-use adem_train::{Log, Precision, TrainError};
+use adem_train::{Log, Precision, TrainError, export};
 use burn::tensor::Device;
 use data::{config, validated};
 use safetensors::SafeTensors;
@@ -105,7 +105,9 @@ fn a_run_stopped_after_every_step_is_the_run_that_never_stopped() {
             .keys()
             .any(|name| name.starts_with("optimiser.second."))
     );
-    assert!(place.path("whole/tune-best.safetensors").exists());
+    for best in ["tune-best.safetensors", "tune-best-cider.safetensors"] {
+        assert!(place.path("whole").join(best).exists(), "{best}");
+    }
     for file in [
         "adem.json",
         "tokenizer.json",
@@ -225,4 +227,43 @@ fn features_from_the_cache_train_as_fresh_ones_do() {
         .sum();
     // 12 pictures of 17 tokens of 16 values, and two marks each.
     assert_eq!(bytes, 12 * (17 * 16 * 4 + 16));
+}
+
+#[test]
+fn a_run_is_exported_from_any_of_its_checkpoints() {
+    let place = Place::new();
+    let mut config = validated(place.root());
+    config.save.package = false;
+    config.tune.epochs = 1.0;
+    config.tune.warmup_epochs = 0.2;
+    let out = place.path("run");
+    run_on(&config, &out, 1, false).unwrap();
+    assert!(!out.join("package").exists());
+    // Neither data nor config are needed any more.
+    fs::remove_dir_all(place.path("images")).unwrap();
+    fs::remove_file(place.path("captions.jsonl")).unwrap();
+    let done = export(&out, None, &place.path("newest")).unwrap();
+    assert_eq!(done.checkpoint, out.join("tune.safetensors"));
+    assert!(done.step >= 2, "{done:?}");
+    let best = Some("tune-best.safetensors");
+    export(&out, best, &place.path("best")).unwrap();
+    let manifest = fs::read_to_string(place.path("best/adem.json")).unwrap();
+    assert!(manifest.contains("steps of ADEM-VL tuning"), "{manifest}");
+
+    let refused = |checkpoint, word: &str| {
+        let error = export(&out, Some(checkpoint), &place.path("none")).unwrap_err();
+        let message = error.to_string();
+        assert!(
+            message.contains(checkpoint) && message.contains(word),
+            "{message}"
+        );
+        assert!(!place.path("none").exists());
+    };
+    refused("tune-77.safetensors", "is not there");
+    refused("see.safetensors", "holds no whole model");
+    fs::write(out.join("broken.safetensors"), b"no checkpoint").unwrap();
+    refused("broken.safetensors", "broken");
+    fs::remove_file(out.join("read.safetensors")).unwrap();
+    let error = export(&out, None, &place.path("none")).unwrap_err();
+    assert!(error.to_string().contains("read.safetensors"), "{error}");
 }

@@ -46,15 +46,15 @@ pub(crate) fn bench_page() -> Result<(), Failure> {
     tools::for_browser()?;
     web::build(Profile::Release)?;
     step("measuring the page");
-    let figures = [
-        "--test",
-        "browser",
-        "--",
-        "--ignored",
-        "--nocapture",
-        "figures",
-    ];
-    run(linting(&mut tests()).env("ADEM_BROWSER", "1").args(figures))
+    run(&mut browser_test("figures"))
+}
+
+/// The measurements of this name in the browser tests.
+pub(crate) fn browser_test(name: &str) -> Command {
+    let mut tests = tests();
+    linting(&mut tests).env("ADEM_BROWSER", "1");
+    tests.args(["--test", "browser", "--", "--ignored", "--nocapture", name]);
+    tests
 }
 
 /// Format and lints.

@@ -1,7 +1,9 @@
-//! Everything a developer runs: `cargo xtask demo`, `test`, `lint`, `web`, `bench`.
+//! Everything a developer runs: `cargo xtask demo`, `test`, `lint`, `web`, `bench`, `gpu`.
 
 mod check;
 mod demo;
+mod gpu;
+mod peers;
 mod seal;
 mod shell;
 mod sizes;
@@ -19,6 +21,11 @@ cargo xtask COMMAND
   test                          everything the continuous integration checks
   lint                          format and lints alone
   bench page                    times of the page's engines in headless Chromium
+  bench peers [--json] [--shapes S,M,V]
+                                the same beside transformers.js, with random weights
+  gpu train-bench [OPTIONS]     a training step at LLaMA-7B's sizes, ours and PyTorch's, on an NVIDIA card;
+                                --batch 2,8 --steps N --recompute --peak TFLOPS --python PROGRAM
+                                --program ADEM; --device cpu: tiny sizes, to try the script
 Each sets up what it needs. Tools come from the crate registry, Chromium and
 software Vulkan (for test) from apt.";
 
@@ -32,6 +39,12 @@ fn main() -> ExitCode {
         ["test"] => check::test(),
         ["lint"] => check::lint(),
         ["bench", "page"] => check::bench_page(),
+        ["bench", "peers", options @ ..] => {
+            peers::Options::parse(options).and_then(|options| peers::bench(&options))
+        }
+        ["gpu", "train-bench", options @ ..] => {
+            gpu::Options::parse(options).and_then(|options| gpu::train_bench(&options))
+        }
         [] | ["help" | "--help" | "-h"] => {
             println!("{HELP}");
             Ok(())

@@ -60,7 +60,7 @@ impl BadRows {
     ///
     /// # Errors
     /// [`DataError::TooManyBadRows`] when it is one too many.
-    pub(crate) fn add(&self, origin: Origin, fault: RowFault) -> Result<(), DataError> {
+    pub fn add(&self, origin: Origin, fault: RowFault) -> Result<(), DataError> {
         let count = {
             let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
             if !seen.insert(origin.clone()) {

@@ -9,5 +9,5 @@ mod setting;
 pub use fact::FactKind;
 pub use held_out::held_out_seed;
 pub use report::{Failure, ScenesReport, SettingReport};
-pub use run::{EvalError, ScenesEval, ScenesProgress};
+pub use run::{ScenesEval, ScenesProgress};
 pub use setting::{Setting, settings};

@@ -5,29 +5,16 @@ use std::time::Instant;
 
 use adem_data::image::RgbImage;
 use adem_data::scenes::{Qa, Scene};
-use adem_pipeline::{Ask, Captioner, Features, PipelineError, Task};
+use adem_pipeline::{Ask, Captioner, Features, Task};
 
 use super::held_out::held_out_seed;
 use super::report::{Failure, ScenesReport, SettingReport};
 use super::setting::Setting;
+use crate::error::EvalError;
 
 /// Side at which scenes are rendered, pixels; the model's own size follows by the same bicubic
 /// resize as a photograph's.
 const RENDER_SIDE: u32 = 128;
-
-/// Why an evaluation could not be run.
-#[derive(Debug, thiserror::Error)]
-pub enum EvalError {
-    /// The model failed, or cannot be changed as a setting asks.
-    #[error(transparent)]
-    Pipeline(#[from] PipelineError),
-    /// A setting that makes no sense.
-    #[error("{argument}: is 0, must be at least 1")]
-    Zero {
-        /// Its name.
-        argument: &'static str,
-    },
-}
 
 /// What to evaluate.
 #[derive(Debug, Clone, PartialEq)]

@@ -6,16 +6,16 @@
 //! 3. [`tune`]: both frozen, the paper's small part on pictures with captions and questions.
 
 mod config;
+mod document;
 mod draw;
-mod export;
 mod heads;
+mod package;
 mod read;
 mod see;
 mod text;
 mod tune;
 
 pub use config::{ScenesConfig, StageConfig};
-pub use export::export;
 pub use run::{Stopped, train};
 
 mod run;

@@ -9,6 +9,7 @@ use adem_model::{AdemVl, RandomInit};
 use burn::tensor::Device;
 
 use super::config::{ScenesConfig, StageConfig};
+use super::package::blueprint;
 use super::read::Read;
 use super::see::{See, Seer, encoder_of};
 use super::text::{Texts, train_tokenizer};
@@ -17,6 +18,7 @@ use serde_json::json;
 
 use crate::checkpoint::{Tensors, write_atomically};
 use crate::error::TrainError;
+use crate::export::export;
 use crate::loader::cores;
 use crate::progress::Log;
 use crate::run::{NotFinite, Outcome, StagePlan, run_stage};
@@ -69,7 +71,7 @@ pub fn train(
         "clip": model.clip, "adapters": model.adem.clip_adapter_dim,
         "vocabulary": model.llama.vocab_size,
     });
-    let Some(seen) = run.stage(see, &config.see, depends_on, log, |saved| {
+    let Some(seen) = run.stage(see, &config.see, depends_on, None, log, |saved| {
         Seer::new(&model, &mut start(saved, Vec::new(), config.seed), &device)
     })?
     else {
@@ -77,14 +79,12 @@ pub fn train(
     };
     let encoder = encoder_of(seen);
 
-    let read = Read {
-        config: config.clone(),
-        texts: texts.clone(),
-    };
+    let read = Read::new(config.clone(), texts.clone());
     let Some(decoder) = run.stage(
         read,
         &config.read,
         json!({"llama": model.llama}),
+        None,
         log,
         |saved| {
             let mut source = start(saved, Vec::new(), config.seed);
@@ -107,14 +107,15 @@ pub fn train(
         "texts_per_picture": config.texts_per_picture,
         "adapter_dropout": config.adapter_dropout,
     });
-    let Some(all) = run.stage(tune, &config.tune, depends_on, log, |saved| {
+    let package = Some(blueprint(config, &model).to_text()?);
+    let tuned = run.stage(tune, &config.tune, depends_on, package, log, |saved| {
         let mut source = start(saved, vec![encoder, decoder], config.seed);
         Ok(AdemVl::new(&model, &mut source, &device)?)
-    })?
-    else {
+    })?;
+    if tuned.is_none() {
         return Ok(Stopped::Yes);
-    };
-    super::export(config, &model, &tokenizer, all, &folder.join("package"))?;
+    }
+    export(folder, None, &folder.join("package"))?;
     Ok(Stopped::No)
 }
 
@@ -149,6 +150,7 @@ impl Run<'_> {
         stage: S,
         plan: &StageConfig,
         depends_on: serde_json::Value,
+        package: Option<String>,
         log: &mut Log,
         build: impl FnOnce(Option<Tensors>) -> Result<S::Model, TrainError>,
     ) -> Result<Option<Tensors>, TrainError> {
@@ -173,6 +175,7 @@ impl Run<'_> {
             devices: self.devices.to_vec(),
             loaders: cores(),
             settings: settings.to_string(),
+            package,
         };
         match run_stage(Arc::new(stage), &plan, build, log, self.stop)? {
             Outcome::Finished(tensors) => Ok(Some(tensors)),

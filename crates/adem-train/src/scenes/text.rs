@@ -1,11 +1,10 @@
 //! Tokeniser and prompts of the recipe, and rows of token ids.
 
 use adem_data::prompt::PromptTemplates;
-use adem_data::scenes::{Qa, QaKind, Scene};
+use adem_data::scenes::{Qa, Scene};
 use adem_data::tokenizer::{BpeTraining, Tokenizer, train_bpe};
 use adem_model::{Prefix, TrainRow};
 use rand::RngExt;
-use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use super::draw::{Use, scene};
@@ -116,90 +115,10 @@ impl Texts {
             .collect()
     }
 
-    fn question_row(&self, qa: &Qa) -> TrainRow {
+    /// Row of one question and its answer.
+    pub(crate) fn question_row(&self, qa: &Qa) -> TrainRow {
         let prompt = self.prompts.question.replace("{question}", &qa.question);
         self.row(&prompt, &qa.answer)
-    }
-
-    /// All objects of a scene told once more, in another order and from another attribute on. Every
-    /// word but the first few of an object follows from the facts: this is where a decoder learns
-    /// to look things up.
-    fn again_row(&self, scene: &Scene, rng: &mut ChaCha8Rng) -> TrainRow {
-        let mut order: Vec<usize> = (0..scene.objects.len()).collect();
-        order.shuffle(rng);
-        let told: Vec<String> = order
-            .into_iter()
-            .map(|object| scene.fact(object, rng.random_range(0..ATTRIBUTES)))
-            .collect();
-        self.row(self.prompts.image_prefix.trim_end(), &told.join(", "))
-    }
-
-    /// A text to learn reading from: a scene's facts in the picture's place, then the same told
-    /// anew, a caption and questions with their answers; now and then a caption out of nothing.
-    /// What is read is not learned, what is said is.
-    pub(crate) fn document(&self, scene: &Scene, rng: &mut ChaCha8Rng) -> TrainRow {
-        let special = self.tokenizer.special();
-        if rng.random::<f64>() < OUT_OF_NOTHING {
-            let caption = self.caption_row(scene, rng);
-            let prefix = &self.prefix.without_picture;
-            return told(vec![special.bos], prefix, &[caption]);
-        }
-        let mut given = self.prefix.with_picture.clone();
-        given.extend(self.tokenizer.encode(&scene.facts()));
-        let mut rows: Vec<TrainRow> = unrelated_questions(scene, rng)
-            .iter()
-            .map(|qa| self.question_row(qa))
-            .collect();
-        for other in [self.caption_row(scene, rng), self.again_row(scene, rng)] {
-            rows.insert(rng.random_range(0..=rows.len()), other);
-        }
-        told(vec![special.bos], &given, &rows)
-    }
-}
-
-/// Questions about a scene each of which is drawn by itself: a scene's own list has as many yes as
-/// no, and a reader who knows half of the answers would know the rest without looking.
-fn unrelated_questions(scene: &Scene, rng: &mut ChaCha8Rng) -> Vec<Qa> {
-    let mut asked: Vec<Qa> = Vec::new();
-    for _ in 0..QUESTIONS_READ {
-        let mut pool = scene.questions_of_draw(rng.random());
-        if rng.random::<f64>() < LOOKED_UP {
-            pool.retain(|qa| matches!(qa.kind, QaKind::Exists | QaKind::Where | QaKind::Relation));
-        }
-        if pool.is_empty() {
-            continue;
-        }
-        let qa = pool.swap_remove(rng.random_range(0..pool.len()));
-        if asked.iter().all(|other| other.question != qa.question) {
-            asked.push(qa);
-        }
-    }
-    asked
-}
-
-/// Share of questions of the kinds that are hardest to learn: they need two things to be brought
-/// together.
-const LOOKED_UP: f64 = 0.5;
-/// Share of documents without facts.
-const OUT_OF_NOTHING: f64 = 0.05;
-/// Questions in a document.
-const QUESTIONS_READ: usize = 7;
-/// Attributes of an object, at most.
-const ATTRIBUTES: usize = 6;
-
-/// `start given` and then every row without its first token; labels as the rows have them.
-fn told(start: Vec<u32>, given: &[u32], rows: &[TrainRow]) -> TrainRow {
-    let mut ids = start;
-    ids.extend(given);
-    let mut labels = vec![None; ids.len()];
-    for row in rows {
-        ids.extend(row.ids.iter().skip(1));
-        labels.extend(row.labels.iter().skip(1));
-    }
-    TrainRow {
-        ids,
-        labels,
-        picture: false,
     }
 }
 

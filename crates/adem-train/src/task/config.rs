@@ -89,9 +89,15 @@ impl Constants {
 pub struct ValidationConfig {
     /// The data set.
     pub data: DatasetConfig,
-    /// Batches that are looked at.
+    /// Batches of which the loss is taken.
     #[serde(default = "validation_batches")]
     pub batches: usize,
+    /// Pictures that are captioned, for CIDEr-D; none for no captions.
+    #[serde(default)]
+    pub captions: u64,
+    /// Steps between two looks; an epoch when left out.
+    #[serde(default)]
+    pub every_steps: Option<u64>,
 }
 
 fn validation_batches() -> usize {
@@ -183,6 +189,8 @@ pub struct TuneConfig {
     pub blr: f64,
     /// Learning rate at the end.
     pub min_lr: f64,
+    /// How hidden matrices step.
+    pub rule: Rule,
     /// Longest sequence in tokens, the picture's included; at most the model's.
     pub max_tokens: usize,
     /// Dropout inside the encoder's adapters.
@@ -209,6 +217,7 @@ impl Default for TuneConfig {
             micro_batch: 4,
             blr: 9e-3,
             min_lr: 0.0,
+            rule: Rule::AdamW,
             max_tokens: 512,
             adapter_dropout: 0.1,
             clip: None,

@@ -4,7 +4,9 @@
 //! 2. `read` (optional): the decoder, on the captions alone;
 //! 3. `tune`: both frozen, the paper's small part.
 
+mod bench;
 mod cache;
+mod caption;
 mod config;
 mod features;
 mod feed;
@@ -18,6 +20,7 @@ mod texts;
 mod tune;
 mod validate;
 
+pub use bench::{StepTime, bench};
 pub use config::{
     Constants, ReadConfig, SaveConfig, SeeConfig, TaskConfig, TuneConfig, ValidationConfig,
     WeightsConfig,

@@ -1,71 +1,59 @@
-//! A finished run as a package.
+//! What the package of a run on a data set says.
 
-use std::path::Path;
-
-use adem_model::{AdemVl, ModelConfig, SourceError, TensorSource};
-use burn::tensor::{Device, TensorData};
+use adem_package::{ImageSpec, Prompts};
 
 use super::prepared::Prepared;
-use crate::checkpoint::Tensors;
 use crate::error::TrainError;
-use crate::export::{About, export};
-use crate::weights::Layers;
+use crate::export::Blueprint;
 
 /// Longest answer that a package allows, in tokens.
-const MAX_NEW_TOKENS: u32 = 64;
+const MAX_NEW_TOKENS: usize = 64;
 
-/// Writes the package of a run whose tuning took `steps` steps; `source` holds every weight.
-pub(crate) fn package(
-    p: &Prepared,
-    source: Layers,
-    steps: u64,
-    folder: &Path,
-) -> Result<(), TrainError> {
-    let tensors = collect(&p.model, source)?;
-    let stages = [
-        p.config
-            .see
-            .as_ref()
-            .map(|s| format!("{} epochs of seeing, ", s.epochs)),
-        p.config
-            .read
-            .as_ref()
-            .map(|r| format!("{} epochs of reading, ", r.epochs)),
-    ];
-    let stages: String = stages.into_iter().flatten().collect();
-    let about = About {
-        name: p.config.name.clone(),
-        prompts: p.config.prompts.clone(),
-        normalisation: p.config.normalisation.values(),
-        tasks: p.tasks()?,
-        max_new_tokens: MAX_NEW_TOKENS.min(p.model.llama.max_seq_len as u32 / 2),
-        training: format!(
-            "adem train, seed {}: {stages}{steps} steps of ADEM-VL tuning",
-            p.config.seed
-        ),
-        data: p.data.source.name().to_owned(),
-        licence: "that of the data set and of the weights it started from".to_owned(),
-    };
-    export(about, &p.model, &p.tokenizer_json, tensors, folder)
+/// Longest caption of a model with a context of `max_seq_len` tokens.
+pub(crate) fn longest_answer(max_seq_len: usize) -> usize {
+    MAX_NEW_TOKENS.min(max_seq_len / 2)
 }
 
-/// Every tensor of the model that is run, on the host.
-fn collect(model: &ModelConfig, source: Layers) -> Result<Tensors, TrainError> {
-    struct Recorder<'a> {
-        source: Layers<'a>,
-        found: Tensors,
-    }
-    impl TensorSource for Recorder<'_> {
-        fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<TensorData, SourceError> {
-            let data = self.source.tensor(name, shape)?;
-            self.found.map.insert(name.to_owned(), data.clone());
-            Ok(data)
-        }
-    }
-    let mut recorder = Recorder {
-        source,
-        found: Tensors::default(),
+/// The plan of the run's package.
+pub(crate) fn blueprint(p: &Prepared) -> Result<Blueprint, TrainError> {
+    let c = &p.config;
+    let absolute = |path: &std::path::PathBuf| {
+        std::path::absolute(path).map_err(|e| TrainError::file(path, e))
     };
-    AdemVl::new(model, &mut recorder, &Device::flex())?;
-    Ok(recorder.found)
+    let see = c.see.as_ref().map(|s| ("see", s.epochs, "seeing"));
+    let read = c.read.as_ref().map(|r| ("read", r.epochs, "reading"));
+    let stages: Vec<_> = [see, read].into_iter().flatten().collect();
+    let told: String = stages
+        .iter()
+        .map(|(_, epochs, what)| format!("{epochs} epochs of {what}, "))
+        .collect();
+    let normalisation = c.normalisation.values();
+    Ok(Blueprint {
+        name: c.name.clone(),
+        image: ImageSpec {
+            size: p.model.clip.image_size as u32,
+            mean: normalisation.mean,
+            std: normalisation.std,
+        },
+        prompts: Prompts {
+            image_prefix: c.prompts.image_prefix.clone(),
+            no_image_prefix: c.prompts.no_image_prefix.clone(),
+            caption: c.prompts.caption.clone(),
+            question: c.prompts.question.clone(),
+        },
+        tasks: p.tasks()?,
+        max_new_tokens: longest_answer(p.model.llama.max_seq_len) as u32,
+        training: format!("adem train, seed {}: {told}", c.seed),
+        data: p.data.source.name().to_owned(),
+        licence: "that of the data set and of the weights it started from".to_owned(),
+        stages: stages.iter().map(|(name, ..)| (*name).to_owned()).collect(),
+        weights: c
+            .weights
+            .files
+            .iter()
+            .map(absolute)
+            .collect::<Result<_, _>>()?,
+        tokenizer: c.weights.tokenizer.as_ref().map(absolute).transpose()?,
+        model: p.model.clone(),
+    })
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use adem_data::datasets::{DatasetConfig, Mark, Order, Part, Prompt};
+use adem_data::datasets::{Captions, DatasetConfig, Mark, Order, Part, Prompt};
 use adem_model::ModelConfig;
 use adem_package::Task;
 
@@ -16,15 +16,27 @@ use crate::error::TrainError;
 use crate::schedule::{Rate, Schedule};
 use crate::weights::WeightFiles;
 
+/// Data that is not trained on.
+#[derive(Clone)]
+pub(crate) struct HeldOut {
+    /// What the loss is taken of.
+    pub data: Opened,
+    /// So many batches of it.
+    pub batches: usize,
+    /// The same pictures, each with all its captions, where they are captioned.
+    pub described: Option<Opened>,
+    /// So many of them.
+    pub captions: u64,
+}
+
 /// Everything that is read before anything is computed.
 pub(crate) struct Prepared {
     pub config: TaskConfig,
     /// The model with the tokeniser's vocabulary.
     pub model: ModelConfig,
     pub language: Arc<Language>,
-    pub tokenizer_json: Vec<u8>,
     pub data: Opened,
-    pub validation: Option<(Opened, usize)>,
+    pub validation: Option<HeldOut>,
     pub files: Option<WeightFiles>,
     /// Samples of an epoch.
     pub samples: u64,
@@ -59,7 +71,18 @@ impl Prepared {
         let data = open(data)?;
         let validation = match &config.validation {
             None => None,
-            Some(v) => Some((open(&v.data)?, v.batches)),
+            Some(v) => Some(HeldOut {
+                data: open(&v.data)?,
+                batches: v.batches,
+                described: match v.captions {
+                    0 => None,
+                    _ => Some(open(&DatasetConfig {
+                        captions: Captions::All,
+                        ..v.data.clone()
+                    })?),
+                },
+                captions: v.captions,
+            }),
         };
         let tokenizer_json = tokenizer_json(config, folder, || data.captions())?;
         let language = Arc::new(Language::new(&tokenizer_json, &config.prompts)?);
@@ -105,7 +128,6 @@ impl Prepared {
             config: config.clone(),
             model,
             language,
-            tokenizer_json,
             data,
             validation,
             files,

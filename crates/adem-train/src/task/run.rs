@@ -15,13 +15,14 @@ use serde_json::{Value, json};
 use super::cache::FeatureCache;
 use super::config::TaskConfig;
 use super::features::fill;
-use super::package::package;
+use super::package::blueprint;
 use super::prepared::Prepared;
 use super::read::Read;
 use super::see::{See, Seer};
 use super::texts::lines;
 use crate::checkpoint::Tensors;
 use crate::error::TrainError;
+use crate::export::export;
 use crate::loader::cores;
 use crate::optimiser::Rule;
 use crate::progress::Log;
@@ -74,7 +75,7 @@ pub fn train(
 }
 
 /// Refuses a precision that a device has not.
-fn can_hold(device: &Device, precision: Precision) -> Result<(), TrainError> {
+pub(crate) fn can_hold(device: &Device, precision: Precision) -> Result<(), TrainError> {
     let dtype = precision.dtype();
     match precision == Precision::F32 || device.supports_dtype(dtype) {
         true => Ok(()),
@@ -116,6 +117,7 @@ impl Run<'_> {
             devices: self.devices.to_vec(),
             loaders: cores(),
             settings: settings.to_string(),
+            package: None,
         }
     }
 
@@ -250,12 +252,17 @@ impl Run<'_> {
             "epochs": t.epochs, "warmup_epochs": t.warmup_epochs, "batch": t.batch,
             "micro_batch": t.micro_batch, "blr": t.blr, "min_lr": t.min_lr,
             "max_tokens": t.max_tokens, "adapter_dropout": t.adapter_dropout, "clip": t.clip,
-            "pool": t.pool, "not_finite": c.not_finite,
+            "pool": t.pool, "rule": t.rule, "not_finite": c.not_finite,
         });
         let plan = StagePlan {
             accumulate: (t.batch / t.micro_batch) as u64,
             clip: t.clip,
-            validate_steps: p.validation.as_ref().map(|_| per_epoch),
+            rule: t.rule,
+            validate_steps: c
+                .validation
+                .as_ref()
+                .map(|v| v.every_steps.unwrap_or(per_epoch)),
+            package: Some(blueprint(p)?.to_text()?),
             ..self.plan("tune", steps, p.tune_rate(), &settings)
         };
         let cache = match t.cache_features {
@@ -288,20 +295,12 @@ impl Run<'_> {
             log,
             self.stop,
         )?;
-        let adapters = match outcome {
-            Outcome::Finished(adapters) => adapters,
-            Outcome::Stopped => return Ok(Stopped::Yes),
-        };
+        if let Outcome::Stopped = outcome {
+            return Ok(Stopped::Yes);
+        }
         if self.prepared.config.save.package {
             (self.report)("writing the package");
-            let source = Layers {
-                trained: frozen.into_iter().chain([adapters]).collect(),
-                files: files.as_mut(),
-                random: RandomInit::new(seed),
-                may_draw: |_| false,
-            };
-            let folder = self.folder.join("package");
-            package(&self.prepared, source, steps, &folder)?;
+            export(self.folder, None, &self.folder.join("package"))?;
         }
         Ok(Stopped::No)
     }

@@ -11,13 +11,15 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::cache::FeatureCache;
+use super::caption::cider;
 use super::config::TaskConfig;
 use super::feed::{Feed, names, pictures};
+use super::prepared::HeldOut;
 use super::texts::{Language, Opened, train_row};
 use crate::error::TrainError;
 use crate::gradients::value;
 use crate::recompute::{Lesson, Sight, gradients};
-use crate::stage::{Batches, Context, Forward, Part, Stage, Start, shares};
+use crate::stage::{Batches, Context, Forward, Part, Quality, Stage, Start, shares};
 use crate::tensors::rows;
 
 /// Pictures and the text about each.
@@ -42,7 +44,7 @@ pub(crate) struct Tune {
     pub model: ModelConfig,
     pub language: Arc<Language>,
     pub data: Opened,
-    pub validation: Option<(Opened, usize)>,
+    pub validation: Option<HeldOut>,
     pub cache: Option<Arc<FeatureCache>>,
 }
 
@@ -133,6 +135,45 @@ impl Tune {
         let prompt = model.see(features, &batch.pictures);
         let limit = self.config.tune.max_tokens;
         Ok(model.loss(&prompt, &batch.rows, &self.language.prefix, limit)?)
+    }
+
+    /// Mean loss per token learned, on data that is not trained on.
+    fn held_out_loss(
+        &self,
+        held_out: &HeldOut,
+        model: &AdemVl,
+        device: &Device,
+    ) -> Result<Option<f64>, TrainError> {
+        let plan = LoadPlan {
+            shuffle: false,
+            epochs: Some(1),
+            pool: 1,
+            ..self.plan()
+        };
+        let uncached = Self {
+            cache: None,
+            config: self.config.clone(),
+            model: self.model.clone(),
+            language: Arc::clone(&self.language),
+            data: held_out.data.clone(),
+            validation: None,
+        };
+        let start = Start {
+            threads: crate::loader::cores(),
+            ..Start::default()
+        };
+        let mut feed = uncached.feed(&held_out.data, &plan, &start)?;
+        let (mut sum, mut count) = (0.0, 0);
+        for _ in 0..held_out.batches {
+            let Some(batch) = feed.next_or_end()? else {
+                break;
+            };
+            let loss = value(self.loss(model, &batch, None, device)?)?;
+            let learned = self.learned(&batch.rows);
+            sum += f64::from(loss) * learned as f64;
+            count += learned;
+        }
+        Ok((count > 0).then(|| sum / count as f64))
     }
 
     /// Random numbers of a batch's part.
@@ -244,39 +285,24 @@ impl Stage for Tune {
         AdemVl::is_trained(name)
     }
 
-    fn validate(&self, model: &AdemVl, device: &Device) -> Result<Option<f64>, TrainError> {
-        let Some((data, batches)) = &self.validation else {
+    fn validate(&self, model: &AdemVl, device: &Device) -> Result<Option<Quality>, TrainError> {
+        let Some(held_out) = &self.validation else {
             return Ok(None);
         };
-        let plan = LoadPlan {
-            shuffle: false,
-            epochs: Some(1),
-            pool: 1,
-            ..self.plan()
+        let Some(loss) = self.held_out_loss(held_out, model, device)? else {
+            return Ok(None);
         };
-        let uncached = Self {
-            cache: None,
-            config: self.config.clone(),
-            model: self.model.clone(),
-            language: Arc::clone(&self.language),
-            data: data.clone(),
-            validation: None,
+        let cider = match &held_out.described {
+            None => None,
+            Some(data) => cider(
+                &self.config,
+                &self.language,
+                data,
+                held_out.captions,
+                model,
+                device,
+            )?,
         };
-        let start = Start {
-            threads: crate::loader::cores(),
-            ..Start::default()
-        };
-        let mut feed = uncached.feed(data, &plan, &start)?;
-        let (mut sum, mut count) = (0.0, 0);
-        for _ in 0..*batches {
-            let Some(batch) = feed.next_or_end()? else {
-                break;
-            };
-            let loss = value(self.loss(model, &batch, None, device)?)?;
-            let learned = self.learned(&batch.rows);
-            sum += f64::from(loss) * learned as f64;
-            count += learned;
-        }
-        Ok((count > 0).then(|| sum / count as f64))
+        Ok(Some(Quality { loss, cider }))
     }
 }

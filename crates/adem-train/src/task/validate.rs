@@ -44,6 +44,13 @@ impl TaskConfig {
         if t.cache_features {
             self.may_cache()?;
         }
+        if let Some(v) = &self.validation {
+            count("validation.batches", v.batches)?;
+            count(
+                "validation.every_steps",
+                v.every_steps.map_or(1, |n| n as usize),
+            )?;
+        }
         if let Some(see) = &self.see {
             span("see.epochs", see.epochs, see.warmup_epochs)?;
             count("see.batch", see.batch)?;

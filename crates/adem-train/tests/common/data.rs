@@ -115,6 +115,8 @@ pub fn validated(folder: &Path) -> TaskConfig {
         validation: Some(ValidationConfig {
             data: data_set(&held_out, 3),
             batches: 2,
+            captions: 2,
+            every_steps: None,
         }),
         ..config(folder)
     }

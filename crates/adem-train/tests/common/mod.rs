@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adem_train::{
-    AdamWSettings, Batches, Context, Forward, Loader, NotFinite, Numbered, Part, Rate, Rule,
-    Schedule, Stage, StagePlan, Start, Tensors, TrainError,
+    AdamWSettings, Batches, Context, Forward, Loader, NotFinite, Numbered, Part, Quality, Rate,
+    Rule, Schedule, Stage, StagePlan, Start, Tensors, TrainError,
 };
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
@@ -141,7 +141,7 @@ impl Stage for Fit {
         name == "weight"
     }
 
-    fn validate(&self, model: &Line, device: &Device) -> Result<Option<f64>, TrainError> {
+    fn validate(&self, model: &Line, device: &Device) -> Result<Option<Quality>, TrainError> {
         let context = Context {
             number: 0,
             part: 0,
@@ -149,8 +149,11 @@ impl Stage for Fit {
         };
         let loss = self.forward(model, self.batch(1000)?, &context)?.loss;
         let loss = loss.try_into_scalar::<f32>().map(f64::from);
-        loss.map(Some)
-            .map_err(|e| TrainError::Read(format!("{e:?}")))
+        let loss = loss.map_err(|e| TrainError::Read(format!("{e:?}")))?;
+        Ok(Some(Quality {
+            loss,
+            cider: Some(loss / 10.0),
+        }))
     }
 }
 
@@ -181,5 +184,6 @@ pub fn plan(folder: &Path, steps: u64) -> StagePlan {
         devices: vec![Device::flex()],
         loaders: 2,
         settings: "fit".to_owned(),
+        package: None,
     }
 }

@@ -1,0 +1,30 @@
+//! Why an evaluation could not be run.
+
+use adem_data::datasets::DataError;
+use adem_pipeline::PipelineError;
+
+/// Why an evaluation could not be run.
+#[derive(Debug, thiserror::Error)]
+pub enum EvalError {
+    /// The model failed, or cannot be changed as a setting asks.
+    #[error(transparent)]
+    Pipeline(#[from] PipelineError),
+    /// The data set cannot be read.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The data set has nothing to caption.
+    #[error(
+        "{data}: holds no picture with captions that can be used; \
+         questions and bad rows do not count"
+    )]
+    NoCaptions {
+        /// Its name.
+        data: String,
+    },
+    /// A setting that makes no sense.
+    #[error("{argument}: is 0, must be at least 1")]
+    Zero {
+        /// Its name.
+        argument: &'static str,
+    },
+}
