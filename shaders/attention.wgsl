@@ -1,5 +1,6 @@
-// Causal self-attention over the KV cache in one dispatch, with grouped queries
-// (arXiv 2305.13245) and an online softmax (arXiv 1805.02867):
+// Self-attention in one dispatch with an online softmax (arXiv 1805.02867): causal over the KV
+// cache, with grouped queries (arXiv 2305.13245), or with PACKED of an encoder's tokens over one
+// another:
 //
 //     out[t, h] = softmax(q[t, h] . K[h / group, s] / sqrt(head), s <= past + t) V[h / group]
 //
@@ -13,8 +14,11 @@
 //     out       [tokens, heads * head]       written
 //     info[0]   tokens, heads, heads a key head, head
 //     info[1]   past, capacity, the scores' scale as bits
+// With PACKED, instead of the first three:
+//     qkv       [batch, tokens, 3 heads * head]   queries, keys and values side by side
+//     out       [batch, tokens, heads * head]     written
 //
-// Limits: head <= TILE * SHARE; tokens <= 65535. Workgroup memory 4 (TILE SHARE + 2 TILE) bytes.
+// Limits: head <= TILE * SHARE; tokens and batch <= 65535. Workgroup memory 4 (TILE SHARE + 2 TILE) bytes.
 // Launched by crates/adem-kernels/src/gpu/decode.rs
 
 {{ bindings }}
@@ -32,13 +36,26 @@ fn main(
     let token = group.y;
     let heads = info[0].y;
     let width = info[0].w;
-    let seen = info[1].x + token + 1u;
-    let cache = head / info[0].z * info[1].y;
+//@if PACKED
+    let row = group.z * info[0].x + token;
+    let at = (row * heads + head) * width;
+    let seen = info[0].x;
+    // Numbers from one position's key to the next one's, and where the first lies.
+    let stride = 3u * heads * width;
+    let first = group.z * seen * stride + (heads + head) * width;
+    for (var d = thread; d < width; d += TILE) {
+        query[d] = qkv[row * stride + head * width + d] * bitcast<f32>(info[1].z);
+    }
+//@end
+//@unless PACKED
     let at = (token * heads + head) * width;
-
+    let seen = info[1].x + token + 1u;
+    let stride = width;
+    let first = head / info[0].z * info[1].y * width;
     for (var d = thread; d < width; d += TILE) {
         query[d] = queries[at + d] * bitcast<f32>(info[1].z);
     }
+//@end
     workgroupBarrier();
 
     var largest = -3.0e38;
@@ -51,9 +68,14 @@ fn main(
         var score = -3.0e38;
         if thread < count {
             score = 0.0;
-            let key = (cache + base + thread) * width;
+            let key = first + (base + thread) * stride;
             for (var d = 0u; d < width; d += 1u) {
+//@if PACKED
+                score += query[d] * qkv[key + d];
+//@end
+//@unless PACKED
                 score += query[d] * keys[key + d];
+//@end
             }
         }
         scores[thread] = score;
@@ -74,10 +96,15 @@ fn main(
         for (var s = 0u; s < count; s += 1u) {
             let weight = weights[s];
             sum += weight;
-            let value = (cache + base + s) * width + thread;
+            let value = first + (base + s) * stride + thread;
 //@for i in SHARE
             if thread + $iu * TILE < width {
+//@if PACKED
+                mixed_$i += weight * qkv[value + heads * width + $iu * TILE];
+//@end
+//@unless PACKED
                 mixed_$i += weight * values[value + $iu * TILE];
+//@end
             }
 //@end
         }

@@ -1,6 +1,6 @@
 // The most likely token of a row of logits, and its embedding, without leaving the GPU:
 //
-//     id = argmax(logits)        the lowest id among equals
+//     id = argmax(logits)        the lowest id among equals; 2^32 - 1 where a logit is NaN
 //     x  = table[id]             float, or codes times scale
 //
 // One workgroup. Bindings, in order:
@@ -11,7 +11,8 @@
 //     info[0]      vocabulary, chunks of eight in D, vocabulary
 //     info[1]      D
 //
-// Limits: D a multiple of 8, of 32 for quantised tables. Workgroup memory 2 KiB.
+// NaN is told by its bits, as compilers may take floats for numbers.
+// Limits: D a multiple of 8, of 32 for quantised tables. Workgroup memory 3 KiB.
 // Launched by crates/adem-kernels/src/gpu/decode.rs
 
 {{ bindings }}
@@ -24,6 +25,11 @@ struct Eight {
 
 var<workgroup> best: array<f32, WORKGROUP>;
 var<workgroup> place: array<u32, WORKGROUP>;
+var<workgroup> broken: array<u32, WORKGROUP>;
+
+fn is_nan(value: f32) -> u32 {
+    return u32((bitcast<u32>(value) & 0x7fffffffu) > 0x7f800000u);
+}
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(local_invocation_index) thread: u32) {
@@ -32,8 +38,10 @@ fn main(@builtin(local_invocation_index) thread: u32) {
     // that is not.
     var found = min(thread, vocabulary - 1u);
     var top = logits[found];
+    var bad = is_nan(top);
     for (var i = thread + WORKGROUP; i < vocabulary; i += WORKGROUP) {
         let logit = logits[i];
+        bad |= is_nan(logit);
         if logit > top {
             top = logit;
             found = i;
@@ -41,9 +49,11 @@ fn main(@builtin(local_invocation_index) thread: u32) {
     }
     best[thread] = top;
     place[thread] = found;
+    broken[thread] = bad;
     workgroupBarrier();
     for (var step = WORKGROUP / 2u; step > 0u; step /= 2u) {
         if thread < step {
+            broken[thread] |= broken[thread + step];
             let logit = best[thread + step];
             let other = place[thread + step];
             if logit > best[thread] || (logit == best[thread] && other < place[thread]) {
@@ -55,7 +65,7 @@ fn main(@builtin(local_invocation_index) thread: u32) {
     }
     let winner = place[0];
     if thread == 0u {
-        id[0] = winner;
+        id[0] = select(winner, 0xffffffffu, broken[0] != 0u);
     }
     for (var chunk = thread; chunk < info[0].y; chunk += WORKGROUP) {
         let row = weights0(0u, winner, chunk);

@@ -1,5 +1,6 @@
 //! Whole models: greedy text through [`Generation`], in a batch, alone and without a cache.
 
+use adem_model::config::{Projection, Stage};
 use adem_model::{AdemVl, Generation, GenerationOptions, Prefix, Sampling, TrainRow, VisualPrompt};
 use adem_tests::golden::Array;
 use burn::tensor::Device;
@@ -88,12 +89,13 @@ impl Task {
             max_new_tokens: self.steps,
             sampling: Sampling::Greedy,
         };
+        let device = prompt.memory.keys().device();
         let mut generation = Generation::new(model, prompt, texts, &self.prefix, options).unwrap();
         let mut rows = vec![Row::default(); texts.len()];
         let mut ended = vec![false; texts.len()];
         while !generation.is_done() {
             let step = pollster::block_on(generation.step()).unwrap();
-            let logits = generation.last_logits();
+            let logits = download(generation.last_logits().unwrap()).values;
             let vocabulary = logits.len() / texts.len();
             for (i, row) in rows.iter_mut().enumerate() {
                 if ended[i] {
@@ -107,6 +109,22 @@ impl Task {
                 }
             }
         }
+        // One text on a GPU is decoded by kernels alone.
+        let adem = &model.config().adem;
+        let resident = texts.len() == 1
+            && device != Device::flex()
+            && adem.phi == Projection::Silu
+            && adem.query_from == Stage::MlpIn;
+        let most = 8 * model.config().llama.n_layers as u64 + 2;
+        assert_eq!(
+            generation.launches().is_some(),
+            resident && rows[0].logits.len() > 1
+        );
+        assert!(
+            generation
+                .launches()
+                .is_none_or(|launches| launches <= most)
+        );
         rows
     }
 }

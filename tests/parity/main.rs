@@ -12,6 +12,7 @@ mod compare;
 mod fusion;
 mod generation;
 mod llama;
+mod quantised;
 mod source;
 mod stories;
 mod training;

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use adem_model::nn::Builder;
 use adem_model::{AdemVl, ModelConfig, Prefix, TrainRow, VisualPrompt};
 use adem_tests::golden::{self, Array, Tensors};
 use burn::tensor::{Device, Tensor};
@@ -65,18 +66,15 @@ impl Fixture {
         Tensors::open(&self.path.with_extension("after5.safetensors"))
     }
 
-    /// The model with the fixture's weights.
+    /// The model with the fixture's weights, laid out for inference where `device` does not train.
     pub fn build(&self, device: &Device) -> AdemVl {
         let stored = |name: &str| Stored::Whole(format!("w.{name}"));
-        AdemVl::new(
-            &self.config,
-            &mut Named {
-                tensors: &self.model,
-                stored,
-            },
-            device,
-        )
-        .unwrap()
+        let mut source = Named {
+            tensors: &self.model,
+            stored,
+        };
+        let mut builder = Builder::new(&mut source, device).for_inference();
+        AdemVl::build(&self.config, &mut builder).unwrap()
     }
 
     /// The training batch.

@@ -32,6 +32,18 @@ pub enum Command {
     Eval(EvalCommand),
     /// Measure how fast a model is.
     Bench(BenchArgs),
+    /// Say what a device is, and check every kernel on it.
+    Doctor(DoctorArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct DoctorArgs {
+    /// Which device.
+    #[arg(long, value_enum, default_value_t = DeviceName::Wgpu)]
+    pub device: DeviceName,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Which model runs where.
@@ -140,6 +152,9 @@ pub enum EvalCommand {
     /// Captions of a data set's pictures against those of people: BLEU, ROUGE-L and CIDEr-D as
     /// COCO's evaluation computes them.
     Caption(CaptionEvalArgs),
+    /// How often a model says what another one says: a quantised one beside the float one it was
+    /// made of.
+    Agreement(AgreementArgs),
 }
 
 #[derive(Debug, Clone, Args)]
@@ -163,6 +178,27 @@ pub struct CaptionEvalArgs {
     /// Write a page of all pictures, captions and scores, which needs no other file.
     #[arg(long, value_name = "FILE.html")]
     pub report: Option<PathBuf>,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub model: ModelArgs,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct AgreementArgs {
+    /// The model to compare with: a package's folder or http:// address.
+    #[arg(long, value_name = "DIR")]
+    pub against: String,
+    /// How many generated scenes to compare on.
+    #[arg(long, value_name = "N", default_value_t = 300)]
+    pub count: usize,
+    /// Which set of scenes; every number is another set, and none is trained on.
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub seed: u64,
+    /// Texts written at once.
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    pub batch: usize,
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
@@ -195,7 +231,10 @@ pub struct ScenesArgs {
 }
 
 #[derive(Debug, Clone, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct BenchArgs {
+    #[command(subcommand)]
+    pub what: Option<BenchCommand>,
     /// How often everything is measured; the median is shown.
     #[arg(long, value_name = "N", default_value_t = 9, value_parser = clap::value_parser!(u32).range(5..))]
     pub runs: u32,
@@ -204,6 +243,63 @@ pub struct BenchArgs {
     pub json: bool,
     #[command(flatten)]
     pub model: ModelArgs,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub enum BenchCommand {
+    /// Every form of the kernels beside the same in Burn's operations; on the processor, products
+    /// with packed weights.
+    Kernels(KernelsArgs),
+    /// Decoding and encoding at the sizes of known models, with random weights.
+    Shapes(ShapesArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct KernelsArgs {
+    /// What computes.
+    #[arg(long, value_enum, default_value_t = DeviceName::Cpu)]
+    pub device: DeviceName,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct ShapesArgs {
+    /// Only this shape.
+    #[arg(long, value_enum)]
+    pub shape: Option<ShapeName>,
+    /// Only weights stored so.
+    #[arg(long, value_enum)]
+    pub weights: Option<WeightsName>,
+    /// Tokens to write.
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(2..=400))]
+    pub tokens: u16,
+    /// Print one JSON object a line.
+    #[arg(long)]
+    pub json: bool,
+    /// What computes.
+    #[arg(long, value_enum, default_value_t = DeviceName::Cpu)]
+    pub device: DeviceName,
+}
+
+/// Sizes of models.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ShapeName {
+    /// A decoder of 7 M parameters: width 256, 6 layers.
+    S,
+    /// SmolLM-135M's decoder: width 576, 30 layers, 49152 tokens.
+    M,
+    /// ViT-S/16 on pictures of 224 pixels.
+    V,
+}
+
+/// How weights are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum WeightsName {
+    /// Single precision.
+    Float,
+    /// Eight bits.
+    Q8,
+    /// Four bits.
+    Q4,
 }
 
 /// Bits of a quantised weight.

@@ -8,16 +8,41 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use adem_data::datasets::{BadRows, CaptionStyle, Captions, DatasetConfig, SourceConfig};
 use adem_eval::EvalError;
 use adem_eval::captions::CaptionEval;
-use adem_eval::scenes::{ScenesEval, Setting, settings};
+use adem_eval::scenes::{Agreement, ScenesEval, Setting, settings};
 
-use crate::args::{CaptionEvalArgs, EvalCommand, ScenesArgs};
+use crate::args::{AgreementArgs, CaptionEvalArgs, EvalCommand, ScenesArgs};
 use crate::error::CliError;
-use crate::{output, package, stop};
+use crate::{device, output, package, stop};
 
 pub fn run(command: EvalCommand) -> Result<(), CliError> {
     match command {
         EvalCommand::Scenes(args) => scenes(args),
         EvalCommand::Caption(args) => captions(args),
+        EvalCommand::Agreement(args) => agreement(args),
+    }
+}
+
+fn agreement(args: AgreementArgs) -> Result<(), CliError> {
+    let device = device::open(args.model.device)?;
+    let model = package::load_onto(&package::locate(&args.model)?, &device)?;
+    let against = package::load_onto(&args.against, &device)?;
+    let eval = Agreement {
+        count: args.count,
+        seed: args.seed,
+        batch: args.batch,
+    };
+    let stopped = stop::flag("this batch");
+    let progress = ProgressLine::default();
+    let running = eval.run(&model, &against, |now| {
+        let done = format!("{} of {} scenes", now.scenes, now.count);
+        progress.show(&done, now.seconds_left(), &stopped)
+    });
+    let report = pollster::block_on(running);
+    progress.clear();
+    let report = report?;
+    match args.json {
+        true => output::json(&report),
+        false => output::line(report.to_string().trim_end()),
     }
 }
 

@@ -7,6 +7,7 @@ mod args;
 mod bench;
 mod describe;
 mod device;
+mod doctor;
 mod draw;
 mod error;
 mod eval;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         Command::Quantize(args) => quantize::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Bench(args) => bench::run(args),
+        Command::Doctor(args) => doctor::run(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

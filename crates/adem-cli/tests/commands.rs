@@ -341,6 +341,33 @@ fn a_quantised_package_is_reported_and_captions() {
 }
 
 #[test]
+fn agreement_and_doctor_and_shapes_are_reported() {
+    let place = Place::new();
+    let one = |args: &[&str]| {
+        let ran = place.run(args);
+        assert_eq!((ran.status, ran.err.as_str()), (0, ""));
+        ran.objects().remove(0)
+    };
+    let agreement = ["eval", "agreement", "--against", "package", "--count", "2"];
+    let report = one(&[&agreement[..], &["--json"]].concat());
+    assert_eq!(report["captions"]["of"], 2);
+    assert_eq!(report["positions"]["right"], report["positions"]["of"]);
+    assert_eq!(place.run(&[&agreement[..5], &["0"]].concat()).status, 2);
+
+    let doctor = one(&["doctor", "--device", "cpu", "--json"]);
+    assert_eq!(doctor["device"], "cpu");
+    assert!(!doctor["target"].as_str().unwrap().is_empty());
+
+    let shape = ["--shape", "s", "--weights", "q4", "--tokens", "2", "--json"];
+    let row = one(&[&["bench", "shapes"], &shape[..]].concat());
+    assert_eq!(
+        (&row["shape"], &row["weights"]),
+        (&"S".into(), &"q4".into())
+    );
+    assert!(row["tokens_per_second"].as_f64().unwrap() > 0.0);
+}
+
+#[test]
 fn seeds_decide_what_is_drawn() {
     let place = Place::new();
     let text = |seed| {

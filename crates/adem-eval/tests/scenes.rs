@@ -3,7 +3,7 @@
 
 use std::ops::ControlFlow;
 
-use adem_eval::scenes::{ScenesEval, ScenesProgress, ScenesReport, Setting, settings};
+use adem_eval::scenes::{Agreement, ScenesEval, ScenesProgress, ScenesReport, Setting, settings};
 use adem_package::Folder;
 use adem_pipeline::Captioner;
 use adem_pipeline::testing::write_tiny_package;
@@ -99,4 +99,34 @@ fn a_report_survives_json() {
     let report = run(&eval, &captioner, |_| ControlFlow::Continue(()));
     let text = serde_json::to_string(&report).unwrap();
     assert_eq!(serde_json::from_str::<ScenesReport>(&text).unwrap(), report);
+}
+
+#[test]
+fn a_model_agrees_with_itself_and_not_with_another() {
+    let other = {
+        let folder = tempfile::tempdir().unwrap();
+        write_tiny_package(folder.path(), 10).unwrap();
+        let source = Folder::new(folder.path());
+        pollster::block_on(Captioner::load(source, |_| {}, &Device::flex())).unwrap()
+    };
+    let captioner = tiny();
+    let agreement = |batch| Agreement {
+        count: 3,
+        seed: 1,
+        batch,
+    };
+    let compare = |against: &Captioner, batch| {
+        let agreement = agreement(batch);
+        let running = agreement.run(&captioner, against, |_| ControlFlow::Continue(()));
+        pollster::block_on(running).unwrap()
+    };
+    let own = compare(&captioner, 2);
+    assert_eq!(own.captions.of, 3);
+    assert!(own.positions.of > own.captions.of + own.answers.of);
+    for tally in [own.captions, own.answers, own.positions] {
+        assert_eq!(tally.right, tally.of);
+    }
+    let others = compare(&other, 2);
+    assert!(others.positions.right < others.positions.of);
+    assert_eq!(others.positions, compare(&other, 5).positions);
 }

@@ -6,7 +6,7 @@ use std::fmt;
 
 use burn::tensor::Device;
 
-use crate::variant::{Task, Variant};
+use crate::variant::{Format, Task, Variant};
 
 /// A form that is not what it should be.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,6 +32,18 @@ pub struct Report {
     pub checked: usize,
     /// Forms that disagreed and are now switched off for this device.
     pub switched_off: Vec<Disagreement>,
+}
+
+/// Checks the forms that `device` runs by default, for weights stored as `formats` say, as
+/// [`self_test`] does; where one disagrees its successors are checked until one is right. Each
+/// kernel is checked once a process: the report tells what all calls for this device have found.
+pub async fn self_test_once(device: &Device, formats: &[Format]) -> Report {
+    #[cfg(feature = "wgpu")]
+    if let Some(cube) = crate::gpu::device(device) {
+        return crate::gpu::check::run_once(&cube, &device.clone().inner(), formats).await;
+    }
+    let _ = (device, formats);
+    Report::default()
 }
 
 /// Runs every form of every kernel once on small inputs, compares it with the reference on the

@@ -69,8 +69,22 @@ pub fn attention(
     reference::attention(queries, keys, values, past, heads)
 }
 
+/// Self-attention of all tokens over one another: `qkv` `[batch, tokens, 3 heads * head]`, queries,
+/// keys and values side by side, to `[batch, tokens, heads * head]`.
+///
+/// On wgpu devices one kernel, without gradients; elsewhere, and for tensors that record gradients,
+/// [`reference::self_attention`].
+pub fn self_attention(qkv: Tensor<3>, heads: usize) -> Tensor<3> {
+    #[cfg(feature = "wgpu")]
+    if let Some(out) = crate::gpu::self_attention(&qkv, heads) {
+        return out;
+    }
+    reference::self_attention(qkv, heads)
+}
+
 /// The most likely token of `logits` `[vocabulary]`, the lowest id among equals, and its row of
-/// the embedding `table` `[vocabulary, D]`: `[1]` and `[1, D]`, both still on the device.
+/// the embedding `table` `[vocabulary, D]`: `[1]` and `[1, D]`, both still on the device. Where a
+/// logit is NaN the id is none: on wgpu devices 2^32 - 1, elsewhere -1.
 pub fn next_token(logits: Tensor<1>, table: &Matrix) -> (Tensor<1, Int>, Tensor<2>) {
     #[cfg(feature = "wgpu")]
     if let Some(both) = crate::gpu::next_token(&logits, table) {

@@ -8,29 +8,38 @@
 //! Kernels come in [variants](variant): [`tune`] times them on a device and keeps the fastest,
 //! [`self_test`] compares each with the reference and switches off those that disagree.
 
+mod adapter;
 pub mod bench;
+mod blocks;
 mod check;
 mod clock;
+pub mod cpu;
 mod cross_attention;
 mod decode;
 #[cfg(feature = "wgpu")]
 mod gpu;
 mod linear;
 mod matrix;
+mod norm;
+mod reading;
 pub mod reference;
 mod threshold;
 mod tune;
 pub mod variant;
 
-pub use check::{Disagreement, Report, self_test};
+pub use adapter::{Adapter, adapter};
+pub use blocks::{BLOCK, Blocks, BlocksError, Scales, Scheme};
+pub use check::{Disagreement, Report, self_test, self_test_once};
 pub use cross_attention::{
     CrossAttention, cross_attention, cross_attention_map, cross_attention_onto,
 };
-pub use decode::{Heads, RopeStyle, attention, next_token, rope_append};
+pub use decode::{Heads, RopeStyle, attention, next_token, rope_append, self_attention};
 pub use linear::{Epilogue, linear};
-pub use matrix::{BLOCK, Matrix, MatrixError, Scales};
+pub use matrix::Matrix;
+pub use norm::{layer_norm, rms_norm};
+pub use reading::IdReading;
 pub use threshold::{drop_index, keep_mask};
-pub use tune::{Timing, tune};
+pub use tune::{Timing, tune, tune_once};
 
 use burn::tensor::Device;
 
@@ -55,5 +64,33 @@ pub fn has_kernels(device: &Device) -> bool {
     {
         let _ = device;
         false
+    }
+}
+
+/// Whether `device` multiplies packed weights as they are: a wgpu device, or the CPU backend;
+/// neither while it records for gradients.
+pub fn keeps_packed(device: &Device) -> bool {
+    #[cfg(feature = "flex")]
+    if *device == Device::flex() {
+        return true;
+    }
+    multiplies(device)
+}
+
+/// Whether the kernels' matrix products run on `device`: a wgpu device that does not record for
+/// gradients.
+pub fn multiplies(device: &Device) -> bool {
+    has_kernels(device) && !device.is_autodiff()
+}
+
+/// Kernels launched by this process so far: what a piece of work took is the difference.
+pub fn launches() -> u64 {
+    #[cfg(feature = "wgpu")]
+    {
+        gpu::launches()
+    }
+    #[cfg(not(feature = "wgpu"))]
+    {
+        0
     }
 }

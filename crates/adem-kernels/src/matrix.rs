@@ -1,11 +1,12 @@
 //! Weight matrices, float or block-quantised.
 
-use burn::tensor::{DType, Device, Int, Tensor, TensorData, f16};
+use std::sync::Arc;
 
+use burn::tensor::{DType, Device, Int, Tensor, TensorData, module};
+
+use crate::blocks::{BLOCK, Blocks, Scales, Scheme};
+use crate::cpu::HostMatrix;
 use crate::variant::Format;
-
-/// Numbers of a row that share a scale.
-pub const BLOCK: usize = 32;
 
 /// A weight matrix `[n, k]`, its rows the outputs as checkpoints store them.
 #[derive(Debug, Clone)]
@@ -23,9 +24,14 @@ pub(crate) enum Values {
     /// On devices with kernels: words `[n, words a row]` u32 and scales, `[n, blocks]` f32 or
     /// halves packed in u32 `[words]`.
     Codes {
-        format: Format,
+        scheme: Scheme,
         words: Tensor<2, Int>,
         scales: Box<ScaleTensor>,
+    },
+    /// On the CPU backend `device`, in the program's own memory.
+    Host {
+        matrix: Arc<HostMatrix>,
+        device: Device,
     },
 }
 
@@ -36,42 +42,14 @@ pub(crate) enum ScaleTensor {
     Half(Tensor<1, Int>),
 }
 
-/// One scale a block, row after row.
-#[derive(Debug, Clone)]
-pub enum Scales {
-    /// f32, `rows * blocks` of them.
-    Single(Vec<f32>),
-    /// Halves packed in u32, low half first; an odd number of them is filled up.
-    Half(Vec<u32>),
-}
-
-/// Quantised weights that do not fit together.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum MatrixError {
-    /// Not a quantised format, or a matrix without rows or columns.
-    #[error("a {rows} x {columns} matrix cannot be made of {format:?} codes")]
-    Shape {
-        /// What was asked for.
-        format: Format,
-        /// Outputs.
-        rows: usize,
-        /// Inputs.
-        columns: usize,
-    },
-    /// Too few or too many codes or scales.
-    #[error("{what}: {found} words where a {rows} x {columns} matrix has {expected}")]
-    Length {
-        /// `codes` or `scales`.
-        what: &'static str,
-        /// Outputs.
-        rows: usize,
-        /// Inputs.
-        columns: usize,
-        /// How many there should be.
-        expected: usize,
-        /// How many there are.
-        found: usize,
-    },
+impl ScaleTensor {
+    /// `count` scales as floats.
+    fn single(&self, count: usize) -> Tensor<1> {
+        match self {
+            Self::Single(scales) => scales.clone().reshape([count]),
+            Self::Half(words) => halves(words.clone()).narrow(0, 0, count),
+        }
+    }
 }
 
 impl Matrix {
@@ -85,57 +63,24 @@ impl Matrix {
         }
     }
 
-    /// A quantised matrix `[rows, columns]` of codes packed in `words`: rows are filled up to
-    /// whole blocks of [`BLOCK`]; codes are two's complement, the weight is code times scale.
-    ///
-    /// * `Q8`: byte j of word w of a block is column 4w + j.
-    /// * `Q4`: byte j of word w of a block holds column 4w + j in its low nibble and column
-    ///   16 + 4w + j in its high one.
-    ///
-    /// On a device without kernels the matrix is unpacked once, here.
-    ///
-    /// # Errors
-    /// Where format, sizes and lengths do not fit together.
-    pub fn quantised(
-        format: Format,
-        [rows, columns]: [usize; 2],
-        words: Vec<u32>,
-        scales: Scales,
-        device: &Device,
-    ) -> Result<Self, MatrixError> {
-        let per_block = words_of_block(format).filter(|_| rows > 0 && columns > 0);
-        let Some(per_block) = per_block else {
-            return Err(MatrixError::Shape {
-                format,
-                rows,
-                columns,
-            });
-        };
-        let blocks = columns.div_ceil(BLOCK);
-        let length = |what, expected, found| match expected == found {
-            true => Ok(()),
-            false => Err(MatrixError::Length {
-                what,
-                rows,
-                columns,
-                expected,
-                found,
-            }),
-        };
-        let expected = rows.saturating_mul(blocks);
-        length("codes", expected.saturating_mul(per_block), words.len())?;
-        match &scales {
-            Scales::Single(s) => length("scales", expected, s.len())?,
-            Scales::Half(s) => length("scales", expected.div_ceil(2), s.len())?,
-        }
+    /// A matrix in blocks. It stays packed on devices that multiply packed weights (see
+    /// [`keeps_packed`](crate::keeps_packed)); on others it is unpacked once, here.
+    pub fn packed(blocks: Blocks, device: &Device) -> Self {
+        let Blocks {
+            scheme,
+            rows,
+            columns,
+            words,
+            scales,
+        } = blocks;
+        let a_row = columns.div_ceil(BLOCK);
         let values = if crate::has_kernels(device) {
-            let shape = [rows, blocks * per_block];
             Values::Codes {
-                format,
-                words: whole(words, shape, device),
+                scheme,
+                words: whole(words, [rows, a_row * scheme.words()], device),
                 scales: Box::new(match scales {
                     Scales::Single(s) => {
-                        let data = TensorData::new(s, [rows, blocks]);
+                        let data = TensorData::new(s, [rows, a_row]);
                         ScaleTensor::Single(Tensor::from_data(data, (device, DType::F32)))
                     }
                     Scales::Half(s) => {
@@ -145,19 +90,71 @@ impl Matrix {
                 }),
             }
         } else {
-            let scales = match scales {
-                Scales::Single(scales) => scales,
-                Scales::Half(words) => words.into_iter().flat_map(halves).collect(),
-            };
-            let values = unpack(format, columns, &words, &scales);
-            let data = TensorData::new(values, [rows, columns]);
-            Values::Float(Tensor::from_data(data, device))
+            let scales = scales.into_single(rows * a_row);
+            let host = HostMatrix::of(scheme, [rows, columns], words, scales);
+            match crate::keeps_packed(device) {
+                true => Values::Host {
+                    matrix: Arc::new(host),
+                    device: device.clone(),
+                },
+                false => {
+                    let data = TensorData::new(host.unpacked(), [rows, columns]);
+                    Values::Float(Tensor::from_data(data, device))
+                }
+            }
         };
-        Ok(Self {
+        Self {
             values,
             rows,
             columns,
+        }
+    }
+
+    /// Matrices of as many columns, stored alike, below one another; `None` where they differ or
+    /// lie in the program's own memory.
+    pub fn stacked(parts: &[Self]) -> Option<Self> {
+        let columns = parts.first()?.columns;
+        if parts.iter().any(|part| part.columns != columns) {
+            return None;
+        }
+        let floats = parts.iter().map(|part| match &part.values {
+            Values::Float(values) => Some(values.clone()),
+            _ => None,
+        });
+        let codes = parts.iter().map(|part| match &part.values {
+            Values::Codes { scheme, words, .. } => Some((*scheme, words.clone())),
+            _ => None,
+        });
+        let values = if let Some(floats) = floats.collect::<Option<Vec<_>>>() {
+            Values::Float(Tensor::cat(floats, 0))
+        } else {
+            let (schemes, words): (Vec<_>, Vec<_>) =
+                codes.collect::<Option<Vec<_>>>()?.into_iter().unzip();
+            let scheme = *schemes.first()?;
+            if schemes.iter().any(|other| *other != scheme) {
+                return None;
+            }
+            let scales = parts.iter().filter_map(Self::scales);
+            Values::Codes {
+                scheme,
+                words: Tensor::cat(words, 0),
+                scales: Box::new(stacked_scales(scales.collect())),
+            }
+        };
+        Some(Self {
+            values,
+            rows: parts.iter().map(|part| part.rows).sum(),
+            columns,
         })
+    }
+
+    /// Scales on the device, and how many of them.
+    fn scales(&self) -> Option<(ScaleTensor, usize)> {
+        let blocks = self.columns.div_ceil(BLOCK);
+        match &self.values {
+            Values::Codes { scales, .. } => Some(((**scales).clone(), blocks * self.rows)),
+            _ => None,
+        }
     }
 
     /// Rows and columns, `[n, k]`.
@@ -169,7 +166,8 @@ impl Matrix {
     pub fn format(&self) -> Format {
         match &self.values {
             Values::Float(_) => Format::Float,
-            Values::Codes { format, .. } => *format,
+            Values::Codes { scheme, .. } => (*scheme).into(),
+            Values::Host { matrix, .. } => matrix.scheme().into(),
         }
     }
 
@@ -178,79 +176,140 @@ impl Matrix {
         match &self.values {
             Values::Float(values) => values.clone(),
             Values::Codes {
-                format,
+                scheme,
                 words,
                 scales,
-            } => self.unpacked_on_device(*format, words.clone(), scales),
+            } => {
+                let blocks = self.columns.div_ceil(BLOCK);
+                let scales = scales.single(self.rows * blocks);
+                let scales = scales.reshape([self.rows, blocks]);
+                unpacked_on_device(*scheme, words.clone(), scales, self.columns)
+            }
+            Values::Host { matrix, device } => {
+                let data = TensorData::new(matrix.unpacked(), [self.rows, self.columns]);
+                Tensor::from_data(data, device)
+            }
         }
     }
 
-    fn unpacked_on_device(
-        &self,
-        format: Format,
-        words: Tensor<2, Int>,
-        scales: &ScaleTensor,
-    ) -> Tensor<2> {
-        let blocks = self.columns.div_ceil(BLOCK);
-        let device = words.device();
-        let bits = match format {
-            Format::Q4 => 4,
-            _ => 8,
-        };
-        let per_word = 32 / bits;
-        let top = 1i64 << bits;
-        let words = words.reshape([self.rows, blocks, BLOCK / per_word]);
-        // Code number i of every word, as floats.
-        let code = |i: usize| {
-            let code = words
-                .clone()
-                .bitwise_right_shift_scalar((i * bits) as i64)
-                .bitwise_and_scalar(top - 1)
-                .float();
-            let negative = code.clone().greater_equal_scalar((top / 2) as f32).float();
-            code - negative * top as f32
-        };
-        let part = |first: usize, step: usize| {
-            let codes = (0..4).map(|j| code(first + step * j)).collect();
-            Tensor::stack::<4>(codes, 3)
-        };
-        let codes = match format {
-            Format::Q4 => {
-                let halves = [part(0, 2), part(1, 2)].map(|t| t.reshape([self.rows, blocks, 16]));
-                Tensor::cat(halves.to_vec(), 2)
+    /// Rows `ids` `[batch, tokens]` of the matrix, `[batch, tokens, k]`.
+    pub fn rows(&self, ids: Tensor<2, Int>) -> Tensor<3> {
+        let [batch, tokens] = ids.dims();
+        let rows: Tensor<2> = match &self.values {
+            Values::Float(values) => return module::embedding(values.clone(), ids),
+            Values::Codes {
+                scheme,
+                words,
+                scales,
+            } => {
+                let ids: Tensor<1, Int> = ids.flatten(0, 1);
+                let blocks = self.columns.div_ceil(BLOCK);
+                let scales = match &**scales {
+                    ScaleTensor::Single(scales) => scales.clone().select(0, ids.clone()),
+                    ScaleTensor::Half(words) => scales_of(words, ids.clone(), blocks),
+                };
+                let words = words.clone().select(0, ids);
+                unpacked_on_device(*scheme, words, scales, self.columns)
             }
-            _ => part(0, 1).reshape([self.rows, blocks, BLOCK]),
+            Values::Host { matrix, device } => {
+                let mut values = Vec::with_capacity(batch * tokens * self.columns);
+                for id in ids.into_data().iter::<i64>() {
+                    matrix.row(id.max(0) as usize % self.rows, &mut values);
+                }
+                Tensor::from_data(
+                    TensorData::new(values, [batch * tokens, self.columns]),
+                    device,
+                )
+            }
         };
-        let scales = match scales {
-            ScaleTensor::Single(scales) => scales.clone(),
-            ScaleTensor::Half(words) => single(words.clone(), [self.rows, blocks], &device),
+        rows.reshape([batch, tokens, self.columns])
+    }
+
+    /// `x W^T + bias` in Burn's own operations, or on the host where the matrix lies there.
+    pub(crate) fn times(&self, x: Tensor<3>, bias: Option<Tensor<1>>) -> Tensor<3> {
+        let Values::Host { matrix, device } = &self.values else {
+            return module::linear(x, self.unpacked().transpose(), bias);
         };
-        (codes * scales.reshape([self.rows, blocks, 1]))
-            .reshape([self.rows, blocks * BLOCK])
-            .narrow(1, 0, self.columns)
+        let [batch, rows, _] = x.dims();
+        let x = x.into_data();
+        let y = match x.as_slice::<f32>() {
+            Ok(x) => matrix.times(x),
+            Err(_) => matrix.times(&x.iter::<f32>().collect::<Vec<_>>()),
+        };
+        let y = Tensor::from_data(TensorData::new(y, [batch, rows, self.rows]), device);
+        match bias {
+            Some(bias) => y + bias.unsqueeze(),
+            None => y,
+        }
     }
 }
 
-/// Words of a block of codes.
-fn words_of_block(format: Format) -> Option<usize> {
-    match format {
-        Format::Q4 => Some(4),
-        Format::Q8 => Some(8),
-        Format::Float | Format::Across => None,
+/// The scales of several matrices, one after another: packed where no half is left over between
+/// them.
+fn stacked_scales(parts: Vec<(ScaleTensor, usize)>) -> ScaleTensor {
+    let last = parts.len().saturating_sub(1);
+    let whole = parts[..last].iter().all(|(_, count)| count % 2 == 0);
+    let words = parts.iter().map(|(scales, _)| match scales {
+        ScaleTensor::Half(words) if whole => Some(words.clone()),
+        _ => None,
+    });
+    match words.collect::<Option<Vec<_>>>() {
+        Some(words) => ScaleTensor::Half(Tensor::cat(words, 0)),
+        None => {
+            let all: Vec<_> = parts.iter().map(|(s, count)| s.single(*count)).collect();
+            let all: Tensor<1> = Tensor::cat(all, 0);
+            ScaleTensor::Single(all.unsqueeze())
+        }
     }
+}
+
+/// Codes `[n, words a row]` times scales `[n, blocks]`, `[n, columns]`.
+fn unpacked_on_device(
+    scheme: Scheme,
+    words: Tensor<2, Int>,
+    scales: Tensor<2>,
+    columns: usize,
+) -> Tensor<2> {
+    let [rows, blocks] = scales.dims();
+    let bits = match scheme {
+        Scheme::Q4 => 4,
+        Scheme::Q8 => 8,
+    };
+    let per_word = 32 / bits;
+    let top = 1i64 << bits;
+    let words = words.reshape([rows, blocks, BLOCK / per_word]);
+    // Code number i of every word, as floats.
+    let code = |i: usize| {
+        let code = words
+            .clone()
+            .bitwise_right_shift_scalar((i * bits) as i64)
+            .bitwise_and_scalar(top - 1)
+            .float();
+        let negative = code.clone().greater_equal_scalar((top / 2) as f32).float();
+        code - negative * top as f32
+    };
+    let part = |first: usize, step: usize| {
+        let codes = (0..4).map(|j| code(first + step * j)).collect();
+        Tensor::stack::<4>(codes, 3)
+    };
+    let codes = match scheme {
+        Scheme::Q4 => {
+            let halves = [part(0, 2), part(1, 2)].map(|t| t.reshape([rows, blocks, 16]));
+            Tensor::cat(halves.to_vec(), 2)
+        }
+        Scheme::Q8 => part(0, 1).reshape([rows, blocks, BLOCK]),
+    };
+    (codes * scales.reshape([rows, blocks, 1]))
+        .reshape([rows, blocks * BLOCK])
+        .narrow(1, 0, columns)
 }
 
 fn whole<const D: usize>(words: Vec<u32>, shape: [usize; D], device: &Device) -> Tensor<D, Int> {
     Tensor::from_data(TensorData::new(words, shape), (device, DType::U32))
 }
 
-/// The two halves of a word.
-fn halves(word: u32) -> [f32; 2] {
-    [word as u16, (word >> 16) as u16].map(|bits| f16::from_bits(bits).to_f32())
-}
-
-/// Halves packed in words as floats `[rows, blocks]`, by arithmetic on the device.
-fn single(words: Tensor<1, Int>, [rows, blocks]: [usize; 2], device: &Device) -> Tensor<2> {
+/// Both halves of each word as floats, by arithmetic on the device.
+fn halves(words: Tensor<1, Int>) -> Tensor<1> {
     let count = words.dims()[0];
     let half = |shift: i64| {
         words
@@ -259,6 +318,22 @@ fn single(words: Tensor<1, Int>, [rows, blocks]: [usize; 2], device: &Device) ->
             .bitwise_and_scalar(0xffff)
     };
     let bits: Tensor<2, Int> = Tensor::stack(vec![half(0), half(16)], 1);
+    single(bits.reshape([2 * count]))
+}
+
+/// Scales of the rows `ids` of a matrix of `blocks` blocks a row, `[ids, blocks]`.
+fn scales_of(words: &Tensor<1, Int>, ids: Tensor<1, Int>, blocks: usize) -> Tensor<2> {
+    let (count, device) = (ids.dims()[0], ids.device());
+    let within = Tensor::<1, Int>::arange(0..blocks as i64, &device).reshape([1, blocks]);
+    let place: Tensor<1, Int> =
+        (ids.reshape([count, 1]) * blocks as i64 + within).reshape([count * blocks]);
+    let shift = (place.clone().bitwise_and_scalar(1) * 16).cast(DType::U32);
+    let word = words.clone().select(0, place.bitwise_right_shift_scalar(1));
+    single(word.bitwise_right_shift(shift).bitwise_and_scalar(0xffff)).reshape([count, blocks])
+}
+
+/// Halves, their bits in the low half of each word, as floats.
+fn single(bits: Tensor<1, Int>) -> Tensor<1> {
     let exponent = bits
         .clone()
         .bitwise_right_shift_scalar(10)
@@ -268,32 +343,7 @@ fn single(words: Tensor<1, Int>, [rows, blocks]: [usize; 2], device: &Device) ->
     // A subnormal number has no leading one and the exponent of the smallest normal one.
     let normal = exponent.clone().greater_equal_scalar(1).float();
     let powers: Vec<f32> = (0..32).map(|e: i32| 2f32.powi(e.max(1) - 15)).collect();
-    let power = Tensor::<1>::from_floats(powers.as_slice(), device)
-        .select(0, exponent.reshape([2 * count]).cast(DType::I32))
-        .reshape([count, 2]);
-    (sign * (fraction + normal) * power)
-        .reshape([2 * count])
-        .narrow(0, 0, rows * blocks)
-        .reshape([rows, blocks])
-}
-
-/// Codes times scales, row after row without the filling.
-fn unpack(format: Format, columns: usize, words: &[u32], scales: &[f32]) -> Vec<f32> {
-    let per_block = words_of_block(format).unwrap_or(1);
-    let blocks = columns.div_ceil(BLOCK);
-    let mut out = Vec::with_capacity(scales.len() / blocks * columns);
-    for (i, (block, scale)) in words.chunks(per_block).zip(scales).enumerate() {
-        let left = columns - i % blocks * BLOCK;
-        for at in 0..BLOCK.min(left) {
-            let code = match format {
-                Format::Q4 => {
-                    let shift = at % 4 * 8 + at / 16 * 4;
-                    (block[at % 16 / 4] << (28 - shift)) as i32 >> 28
-                }
-                _ => (block[at / 4] << (24 - at % 4 * 8)) as i32 >> 24,
-            };
-            out.push(code as f32 * scale);
-        }
-    }
-    out
+    let power = Tensor::<1>::from_floats(powers.as_slice(), &fraction.device())
+        .select(0, exponent.cast(DType::I32));
+    sign * (fraction + normal) * power
 }

@@ -2,7 +2,6 @@
 //! what the tests compare with.
 
 use burn::tensor::activation::{silu, softmax};
-use burn::tensor::module;
 use burn::tensor::{Int, Tensor};
 
 use crate::cross_attention::CrossAttention;
@@ -61,14 +60,17 @@ pub fn linear(x: Tensor<3>, weights: &Matrix, epilogue: Epilogue) -> Tensor<3> {
         Some((gain, eps)) => rms_norm(x, gain, eps),
         None => x,
     };
-    let product = |x: Tensor<3>, w: &Matrix| module::linear(x, w.unpacked().transpose(), None);
-    let mut y = match epilogue.gate {
-        Some(gate) => silu(product(x.clone(), weights)) * product(x, gate),
-        None => product(x, weights),
+    let bias = epilogue.bias.cloned();
+    let mut y = match (epilogue.gate, bias) {
+        (None, bias) => weights.times(x, bias),
+        (Some(gate), bias) => {
+            let y = silu(weights.times(x.clone(), None)) * gate.times(x, None);
+            match bias {
+                Some(bias) => y + bias.unsqueeze(),
+                None => y,
+            }
+        }
     };
-    if let Some(bias) = epilogue.bias {
-        y = y + bias.clone().unsqueeze();
-    }
     if let Some(residual) = epilogue.residual {
         y = y + residual.clone();
     }
@@ -170,9 +172,26 @@ pub fn attention(
         .reshape([tokens, q * head])
 }
 
+/// [`self_attention`](crate::self_attention).
+pub fn self_attention(qkv: Tensor<3>, heads: usize) -> Tensor<3> {
+    let [batch, tokens, width] = qkv.dims();
+    let (width, head) = (width / 3, width / 3 / heads);
+    let qkv = qkv
+        .reshape([batch, tokens, 3, heads, head])
+        .permute([2, 0, 3, 1, 4]);
+    let part = |i: usize| qkv.clone().narrow(0, i, 1).squeeze_dim::<4>(0);
+    let (q, k, v) = (part(0), part(1), part(2));
+    let scores = (q / (head as f64).sqrt()).matmul(k.swap_dims(2, 3));
+    softmax(scores, 3)
+        .matmul(v)
+        .swap_dims(1, 2)
+        .reshape([batch, tokens, width])
+}
+
 /// [`next_token`](crate::next_token).
 pub fn next_token(logits: Tensor<1>, table: &Matrix) -> (Tensor<1, Int>, Tensor<2>) {
+    let broken = logits.clone().is_nan().any();
     let id = logits.argmax(0);
-    let embedding = table.unpacked().select(0, id.clone());
-    (id, embedding)
+    let embedding = table.rows(id.clone().unsqueeze()).squeeze_dim::<2>(0);
+    (id.mask_fill(broken, -1), embedding)
 }

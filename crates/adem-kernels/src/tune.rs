@@ -19,6 +19,17 @@ pub struct Timing {
     pub chosen: bool,
 }
 
+/// Chooses between two families of matrix products by one timing, once a process: threads that
+/// share sums, which real GPUs prefer, and threads that work alone, which software ones do. A
+/// fraction of what [`tune`] takes; without effect on a device without kernels.
+pub async fn tune_once(device: &Device) {
+    #[cfg(feature = "wgpu")]
+    if let Some(cube) = crate::gpu::device(device) {
+        crate::gpu::tune::once(&cube, &device.clone().inner()).await;
+    }
+    let _ = device;
+}
+
 /// Times the forms of every kernel that has several and that the self-test left on, at sizes of a
 /// small decoder, and makes the fastest the device's own. Without it the first of
 /// [`Task::variants`] is run.

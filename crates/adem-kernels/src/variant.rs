@@ -47,6 +47,8 @@ pub enum Task {
     MaskScores,
     /// A matrix product.
     Product(Rows, Format),
+    /// Normalising rows.
+    Norm,
     /// Rotary embedding and append to the KV cache.
     RopeAppend,
     /// Self-attention over the KV cache.
@@ -143,9 +145,11 @@ impl Task {
                     ]
                 }
             }
-            Self::MaskScores | Self::RopeAppend | Self::Attention | Self::NextToken(_) => {
-                &[Variant::Only]
-            }
+            Self::MaskScores
+            | Self::Norm
+            | Self::RopeAppend
+            | Self::Attention
+            | Self::NextToken(_) => &[Variant::Only],
         }
     }
 
@@ -156,7 +160,7 @@ impl Task {
         for rows in [Rows::One, Rows::Few, Rows::Many] {
             all.extend(formats.map(|format| Self::Product(rows, format)));
         }
-        all.extend([Self::RopeAppend, Self::Attention]);
+        all.extend([Self::Norm, Self::RopeAppend, Self::Attention]);
         all.extend([Format::Float, Format::Q4, Format::Q8].map(Self::NextToken));
         all
     }

@@ -30,6 +30,8 @@ pub struct AdemVl {
     pub adapter_proj_cls: Option<Projector>,
     #[module(skip)]
     config: ModelConfig,
+    #[module(skip)]
+    parameters: usize,
 }
 
 /// What the decoder sees of a batch of pictures; computed once per picture.
@@ -85,10 +87,11 @@ impl AdemVl {
     /// Those of [`new`](Self::new).
     pub fn build(config: &ModelConfig, b: &mut Builder) -> Result<Self, ModelError> {
         config.validate()?;
+        let before = b.numbers();
         let (a, dim, width) = (&config.adem, config.llama.dim, config.clip.width);
         let widths = [width, a.hidden_proj, dim];
         let emb = [1, a.visual_tokens(), dim];
-        Ok(Self {
+        let mut model = Self {
             llama: Llama::new(b, &config.llama)?,
             visual: ClipVision::new(b, "backbone.visual", config)?,
             adapter_emb1: b.param("adapter_emb1", emb)?,
@@ -99,7 +102,15 @@ impl AdemVl {
                 _ => Some(Projector::new(b, "adapter_proj_cls", widths)?),
             },
             config: config.clone(),
-        })
+            parameters: 0,
+        };
+        model.parameters = b.numbers() - before;
+        Ok(model)
+    }
+
+    /// Number of parameters, those in fixed weights included.
+    pub fn parameters(&self) -> usize {
+        self.parameters
     }
 
     /// What the model is made of.

@@ -24,6 +24,7 @@ mod trace;
 pub mod vision;
 
 pub use adem::{AdemVl, VisualPrompt};
+pub use adem_kernels::{Blocks, BlocksError, Scales, Scheme};
 pub use assemble::{Labels, Prefix, TrainRow};
 pub use config::ModelConfig;
 pub use error::ModelError;

@@ -1,5 +1,6 @@
 //! Where a model's tensors come from.
 
+use adem_kernels::Blocks;
 use burn::tensor::TensorData;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -45,6 +46,17 @@ pub trait TensorSource {
     /// # Errors
     /// [`SourceError`] when it is missing, has another shape or cannot be read.
     fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<TensorData, SourceError>;
+
+    /// The weight `name` in blocks, its rows the first dimension of `shape` and its columns the
+    /// product of the others, where the source holds it so; `None` where it is to be asked for by
+    /// [`tensor`](Self::tensor).
+    ///
+    /// # Errors
+    /// As for [`tensor`](Self::tensor).
+    fn packed(&mut self, name: &str, shape: &[usize]) -> Result<Option<Blocks>, SourceError> {
+        let _ = (name, shape);
+        Ok(None)
+    }
 }
 
 /// Random weights for a model trained from scratch; equal on every platform for equal seeds.

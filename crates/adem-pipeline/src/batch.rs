@@ -1,7 +1,7 @@
 //! Many pictures and many questions at once, for evaluation.
 
 use adem_data::image::RgbImage;
-use adem_model::{Generation, Sampling};
+use adem_model::{Generation, ModelError, Sampling, TrainRow, VisualPrompt};
 use burn::tensor::{Tensor, TensorData};
 
 use crate::captioner::Captioner;
@@ -58,10 +58,106 @@ impl Captioner {
         features: &Features,
         asks: &[Ask],
     ) -> Result<Vec<String>, PipelineError> {
+        let ids = self.answer_ids(features, asks).await?;
+        let texts = ids.iter().map(|row| self.tokenizer().decode(row));
+        texts.map(|text| Ok(text?.trim_end().to_owned())).collect()
+    }
+
+    /// [`answer`](Self::answer) in token ids, the ending one left out.
+    ///
+    /// # Errors
+    /// Those of [`answer`](Self::answer).
+    pub async fn answer_ids(
+        &self,
+        features: &Features,
+        asks: &[Ask],
+    ) -> Result<Vec<Vec<u32>>, PipelineError> {
         if asks.is_empty() {
             return Ok(Vec::new());
         }
-        let most = self.manifest().max_new_tokens as usize;
+        let (prompts, seen) = self.prepare(features, asks)?;
+        let options = self.options(self.most_new_tokens(), Sampling::Greedy);
+        let mut generation = Generation::new(self.model(), seen, &prompts, self.prefix(), options)?;
+        let mut ids = vec![Vec::new(); asks.len()];
+        while let Some(step) = generation.step().await? {
+            for (row, token) in ids.iter_mut().zip(step.tokens) {
+                row.extend(token);
+            }
+        }
+        Ok(ids)
+    }
+
+    /// The most likely token at every place of each of the given `answers` to `asks`, and after its
+    /// last, whatever the places before it would have been: as many as the answer has tokens, and
+    /// one.
+    ///
+    /// # Errors
+    /// Those of [`answer`](Self::answer).
+    pub async fn predict(
+        &self,
+        features: &Features,
+        asks: &[Ask],
+        answers: &[Vec<u32>],
+    ) -> Result<Vec<Vec<u32>>, PipelineError> {
+        if asks.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (prompts, seen) = self.prepare(features, asks)?;
+        let options = self.options(self.most_new_tokens(), Sampling::Greedy);
+        let end = options.eos.unwrap_or(options.bos);
+        let rows: Vec<TrainRow> = prompts
+            .into_iter()
+            .zip(answers)
+            .map(|(prompt, answer)| {
+                let before = vec![None; 1 + prompt.len()];
+                let said = || answer.iter().copied().chain([end]);
+                TrainRow {
+                    ids: [options.bos]
+                        .into_iter()
+                        .chain(prompt)
+                        .chain(said())
+                        .collect(),
+                    labels: before.into_iter().chain(said().map(Some)).collect(),
+                    picture: true,
+                }
+            })
+            .collect();
+        let (hidden, labels) = self
+            .model()
+            .forward(&seen, &rows, self.prefix(), usize::MAX)?;
+        let best = self
+            .model()
+            .llama
+            .logits(hidden)
+            .argmax(2)
+            .squeeze_dim::<2>(2);
+        let tokens = best.dims()[1];
+        let best = best
+            .into_data_async()
+            .await
+            .map_err(|error| ModelError::Read(error.to_string()))?;
+        let best: Vec<u32> = best.iter::<i64>().map(|id| id as u32).collect();
+        // What stands at a place was predicted at the one before.
+        let places = best.chunks(tokens).zip(labels).map(|(best, labels)| {
+            let learned = best.iter().zip(labels.into_iter().skip(1));
+            learned
+                .filter_map(|(id, label)| label.map(|_| *id))
+                .collect()
+        });
+        Ok(places.collect())
+    }
+
+    fn most_new_tokens(&self) -> usize {
+        self.manifest().max_new_tokens as usize
+    }
+
+    /// Token ids of each ask, and what the decoder sees in its row.
+    fn prepare(
+        &self,
+        features: &Features,
+        asks: &[Ask],
+    ) -> Result<(Vec<Vec<u32>>, VisualPrompt), PipelineError> {
+        let most = self.most_new_tokens();
         let mut prompts = Vec::with_capacity(asks.len());
         let mut rows = Vec::with_capacity(asks.len());
         for ask in asks {
@@ -75,15 +171,6 @@ impl Captioner {
         let index = TensorData::new(rows, [asks.len()]);
         let index = Tensor::from_data(index, self.device());
         let seen = self.see(features.0.clone().select(0, index));
-        let options = self.options(most, Sampling::Greedy);
-        let mut generation = Generation::new(self.model(), seen, &prompts, self.prefix(), options)?;
-        let mut ids = vec![Vec::new(); asks.len()];
-        while let Some(step) = generation.step().await? {
-            for (row, token) in ids.iter_mut().zip(step.tokens) {
-                row.extend(token);
-            }
-        }
-        let texts = ids.iter().map(|row| self.tokenizer().decode(row));
-        texts.map(|text| Ok(text?.trim_end().to_owned())).collect()
+        Ok((prompts, seen))
     }
 }

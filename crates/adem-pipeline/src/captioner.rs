@@ -7,10 +7,12 @@ use std::sync::Arc;
 use adem_data::image::{Limits, RgbImage, decode, pixels};
 use adem_data::prompt::prompt_room;
 use adem_data::tokenizer::Tokenizer;
+use adem_kernels::variant::Format;
+use adem_kernels::{Report, self_test_once, tune_once};
 use adem_model::config::AdemConfig;
+use adem_model::nn::Builder;
 use adem_model::{AdemVl, GenerationOptions, ModelConfig, Prefix, Sampler, Sampling, VisualPrompt};
 use adem_package::{Digest, Manifest, Package, Progress, WeightSource};
-use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::check::{self, Settings};
@@ -19,7 +21,7 @@ use crate::fusion::FusionChange;
 use crate::request::{Request, Task};
 use crate::seen::Seen;
 use crate::session::Session;
-use crate::source::PackageSource;
+use crate::source::{PackageSource, scheme_of};
 
 /// A model with its tokenizer, prompts and picture settings, on a device.
 #[derive(Debug)]
@@ -31,6 +33,7 @@ pub struct Captioner {
     kept: Option<Range<usize>>,
     /// The fusion as it was trained.
     trained: AdemConfig,
+    kernels: Arc<Report>,
     seen: RefCell<Seen>,
 }
 
@@ -60,14 +63,23 @@ impl Captioner {
         let config = check::model_config(package.manifest())?;
         let settings = check::settings(package.manifest().clone(), package.tokenizer(), &config)?;
         let mut source = PackageSource::new(package.load_weights(progress).await?);
-        let model = AdemVl::new(&config, &mut source, device)?;
+        let mut builder = Builder::new(&mut source, device).for_inference();
+        let model = AdemVl::build(&config, &mut builder)?;
         source.finish()?;
+        let mut formats = vec![Format::Float, Format::Across];
+        if let Some(quantisation) = &package.manifest().quantisation {
+            let schemes = quantisation.tensors.iter().map(|tensor| tensor.scheme);
+            formats.extend(schemes.map(|scheme| Format::from(scheme_of(scheme))));
+        }
+        tune_once(device).await;
+        let kernels = self_test_once(device, &formats).await;
         Ok(Self {
             settings: Arc::new(settings),
             model,
             device: device.clone(),
             kept: None,
             trained: config.adem,
+            kernels: Arc::new(kernels),
             seen: RefCell::default(),
         })
     }
@@ -87,6 +99,7 @@ impl Captioner {
             device: self.device.clone(),
             kept,
             trained: self.trained.clone(),
+            kernels: Arc::clone(&self.kernels),
             seen: RefCell::default(),
         })
     }
@@ -121,12 +134,18 @@ impl Captioner {
 
     /// Number of parameters.
     pub fn parameters(&self) -> usize {
-        self.model.num_params()
+        self.model.parameters()
     }
 
     /// The device the model is on.
     pub fn device(&self) -> &Device {
         &self.device
+    }
+
+    /// What the self-test of the device's kernels has found; nothing was checked on devices without
+    /// any.
+    pub fn kernels(&self) -> &Report {
+        &self.kernels
     }
 
     /// Starts answering `request`. Nothing is computed before the session is polled.

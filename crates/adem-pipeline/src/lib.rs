@@ -37,6 +37,7 @@ mod source;
 pub mod testing;
 mod timing;
 
+pub use adem_kernels::Report as KernelReport;
 pub use adem_model::{Sampling, Sight};
 pub use adem_package::Progress;
 pub use batch::{Ask, Features};

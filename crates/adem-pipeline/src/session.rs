@@ -207,6 +207,7 @@ impl<'c> Session<'c> {
         } else {
             self.timings.decode_ms += clock.ms();
             self.timings.decode_steps += 1;
+            self.timings.launches = writing.generation.launches();
         }
         writing.steps += 1;
         let Some(id) = step.and_then(|step| step.tokens.first().copied().flatten()) else {

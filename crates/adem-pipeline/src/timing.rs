@@ -32,6 +32,8 @@ pub struct Timings {
     pub decode_ms: f64,
     /// How many steps `decode_ms` covers.
     pub decode_steps: usize,
+    /// Kernels launched for each of them; `None` where Burn's own operations have part in it.
+    pub launches: Option<u64>,
 }
 
 impl Timings {

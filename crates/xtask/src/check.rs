@@ -57,6 +57,13 @@ pub(crate) fn browser_test(name: &str) -> Command {
     tests
 }
 
+/// Runs a bench of the command line, optimised.
+pub(crate) fn bench(what: &str, options: &[&str]) -> Result<(), Failure> {
+    step("compiling the command line");
+    let program = ["run", "--release", "--package", "adem-cli", "--"];
+    run(cargo().args(program).args(["bench", what]).args(options))
+}
+
 /// Format and lints.
 pub(crate) fn lint() -> Result<(), Failure> {
     tools::for_web()?;

@@ -21,6 +21,7 @@ cargo xtask COMMAND
   test                          everything the continuous integration checks
   lint                          format and lints alone
   bench page                    times of the page's engines in headless Chromium
+  bench kernels|shapes [..]     `adem bench kernels` and `adem bench shapes` of a release build
   bench peers [--json] [--shapes S,M,V]
                                 the same beside transformers.js, with random weights
   gpu train-bench [OPTIONS]     a training step at LLaMA-7B's sizes, ours and PyTorch's, on an NVIDIA card;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         ["gpu", "train-bench", options @ ..] => {
             gpu::Options::parse(options).and_then(|options| gpu::train_bench(&options))
         }
+        ["bench", what @ ("kernels" | "shapes"), options @ ..] => check::bench(what, options),
         [] | ["help" | "--help" | "-h"] => {
             println!("{HELP}");
             Ok(())

@@ -14,7 +14,7 @@ mod pause;
 mod store;
 
 use adem_pipeline::{Captioner, Stopwatch};
-use adem_protocol::{Ask, Fusion, ModelInfo, Origin, Tell};
+use adem_protocol::{Ask, Fusion, Kernels, ModelInfo, Origin, Tell};
 use burn::tensor::Device;
 use inbox::Inbox;
 use job::Job;
@@ -149,6 +149,15 @@ fn info(captioner: &Captioner, id: String) -> ModelInfo {
             .filter(|(_, text)| !text.is_empty())
             .map(|(name, text)| (name.to_owned(), text.clone()))
             .collect(),
+        kernels: Kernels {
+            checked: captioner.kernels().checked,
+            switched_off: captioner
+                .kernels()
+                .switched_off
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
+        },
         id,
     }
 }

@@ -10,6 +10,6 @@ mod models;
 
 pub use choice::{Adapter, Choice, Measured, Reason, choose};
 pub use message::{
-    Ask, EngineKind, Fusion, Malformed, ModelInfo, Task, Tell, Timings, decode, encode,
+    Ask, EngineKind, Fusion, Kernels, Malformed, ModelInfo, Task, Tell, Timings, decode, encode,
 };
 pub use models::{Loading, Origin, StoredModel};

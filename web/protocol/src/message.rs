@@ -121,6 +121,18 @@ pub struct ModelInfo {
     pub provenance: Vec<(String, String)>,
     /// The first digits of the manifest's SHA-256: which build of the model this is.
     pub id: String,
+    /// What the self-test of the device's kernels found.
+    #[serde(default)]
+    pub kernels: Kernels,
+}
+
+/// What an engine's self-test of its kernels found; nothing on engines without any.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kernels {
+    /// Forms of kernels that were compared with what they should compute.
+    pub checked: usize,
+    /// Those that disagreed and are switched off, each with what was wrong.
+    pub switched_off: Vec<String>,
 }
 
 /// Where the time of one job went, in milliseconds.

@@ -5,13 +5,15 @@ use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use burn_cubecl::CubeDevice;
 
 use super::attend::{Attend, mask};
+use super::norm::norm;
 use super::product::{Product, Size, Weights};
 use super::{decode, floats, registry, tensor, weights};
+use crate::blocks::{Blocks, Scales, Scheme};
 use crate::check::{Disagreement, Report};
 use crate::cross_attention::CrossAttention;
 use crate::decode::{Heads, RopeStyle};
 use crate::linear::Epilogue;
-use crate::matrix::{Matrix, Scales};
+use crate::matrix::Matrix;
 use crate::reference;
 use crate::variant::{Format, Rows, Task, Variant};
 
@@ -39,6 +41,36 @@ pub(crate) async fn run(device: &CubeDevice, plain: &Device) -> Report {
         }
     }
     report
+}
+
+/// Checks on `device` what it runs of every kernel that was not checked before.
+pub(crate) async fn run_once(device: &CubeDevice, plain: &Device, formats: &[Format]) -> Report {
+    let needed = |task: &Task| match task {
+        Task::Product(_, format) | Task::NextToken(format) => formats.contains(format),
+        _ => true,
+    };
+    for task in Task::all().into_iter().filter(needed) {
+        if !registry::begin_check(device, task) {
+            continue;
+        }
+        while let Some(variant) = registry::variant(device, task) {
+            let disagreement = check(task, variant, plain).await.err();
+            let fine = disagreement.is_none();
+            if !fine {
+                registry::switch_off(device, task, variant);
+            }
+            let found = disagreement.map(|reason| Disagreement {
+                task,
+                variant,
+                reason,
+            });
+            registry::checked(device, found);
+            if fine {
+                break;
+            }
+        }
+    }
+    registry::report(device)
 }
 
 async fn check(task: Task, variant: Variant, device: &Device) -> Result<(), String> {
@@ -83,6 +115,7 @@ fn both(task: Task, variant: Variant, device: &Device) -> Option<Pairs> {
             )])
         }
         Task::Product(rows, format) => product(rows, format, variant, &mut seeded),
+        Task::Norm => norms(&mut seeded),
         Task::RopeAppend => rope_append(&mut seeded),
         Task::Attention => attention(&mut seeded),
         Task::NextToken(format) => next_token(format, &mut seeded),
@@ -154,6 +187,21 @@ fn product(rows: Rows, format: Format, variant: Variant, seeded: &mut Seeded) ->
     ])
 }
 
+fn norms(seeded: &mut Seeded) -> Option<Pairs> {
+    let x = seeded.floats([1, 3, 100]);
+    let [gain, shift] = [(); 2].map(|()| seeded.floats([100]));
+    let (buffer, buffers) = (floats(&x)?, [floats(&gain)?, floats(&shift)?]);
+    let plain = norm(&buffer, &buffers[0], None, 1e-5)?;
+    let centred = norm(&buffer, &buffers[0], Some(&buffers[1]), 1e-5)?;
+    let flat = |y: CubeTensor| tensor::<3>(y).flatten(0, 2);
+    let want = reference::rms_norm(x.clone(), &gain, 1e-5);
+    let want_centred = burn::tensor::module::layer_norm(x, gain, Some(shift), 1e-5);
+    Some(vec![
+        (flat(plain), want.flatten(0, 2)),
+        (flat(centred), want_centred.flatten(0, 2)),
+    ])
+}
+
 const HEADS: Heads = Heads {
     heads: 4,
     kv_heads: 2,
@@ -195,7 +243,13 @@ fn attention(seeded: &mut Seeded) -> Option<Pairs> {
         HEADS,
     )?;
     let want = reference::attention(queries, &keys, &values, 68, HEADS);
-    Some(vec![(tensor::<2>(out).flatten(0, 1), want.flatten(0, 1))])
+    let qkv = seeded.floats([2, 5, 3 * HEADS.heads * HEADS.head]);
+    let packed = decode::self_attention(&floats(&qkv)?, HEADS.heads)?;
+    let want_packed = reference::self_attention(qkv, HEADS.heads);
+    Some(vec![
+        (tensor::<2>(out).flatten(0, 1), want.flatten(0, 1)),
+        (tensor::<3>(packed).flatten(0, 2), want_packed.flatten(0, 2)),
+    ])
 }
 
 fn next_token(format: Format, seeded: &mut Seeded) -> Option<Pairs> {
@@ -242,16 +296,17 @@ impl Seeded<'_> {
 
     /// A matrix of the format.
     pub fn matrix(&mut self, format: Format, [rows, columns]: [usize; 2]) -> Option<Matrix> {
-        let per_block = match format {
+        let scheme = match format {
             Format::Float | Format::Across => {
                 return Some(Matrix::float(self.floats([rows, columns])));
             }
-            Format::Q4 => 4,
-            Format::Q8 => 8,
+            Format::Q4 => Scheme::Q4,
+            Format::Q8 => Scheme::Q8,
         };
         let blocks = rows * columns.div_ceil(crate::BLOCK);
-        let words = (0..blocks * per_block).map(|_| self.word()).collect();
+        let words = (0..blocks * scheme.words()).map(|_| self.word()).collect();
         let scales = Scales::Single((0..blocks).map(|_| self.signed() / 64.0).collect());
-        Matrix::quantised(format, [rows, columns], words, scales, self.device).ok()
+        let blocks = Blocks::new(scheme, [rows, columns], words, scales).ok()?;
+        Some(Matrix::packed(blocks, self.device))
     }
 }

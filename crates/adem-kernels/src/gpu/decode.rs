@@ -55,6 +55,11 @@ pub(crate) fn rope_append(
     Some(queries)
 }
 
+/// Positions taken at a time, and threads.
+const TILE: u32 = 64;
+/// Widths of a head a thread gathers at most.
+const MOST_SHARE: usize = 4;
+
 /// `[tokens, heads * head]`. Shapes are the caller's to check.
 pub(crate) fn attention(
     queries: &CubeTensor,
@@ -63,10 +68,6 @@ pub(crate) fn attention(
     past: usize,
     heads: Heads,
 ) -> Option<CubeTensor> {
-    /// Positions taken at a time, and threads.
-    const TILE: u32 = 64;
-    /// Widths of a head a thread gathers at most.
-    const MOST_SHARE: usize = 4;
     let tokens = queries.meta.shape()[0];
     let capacity = keys.meta.shape()[1];
     let share = heads.head.div_ceil(TILE as usize);
@@ -79,6 +80,7 @@ pub(crate) fn attention(
     Launch::new(shader::ATTENTION, TILE, queries)
         .constant("TILE", TILE)
         .constant("SHARE", share as u32)
+        .flag("PACKED", false)
         .read("queries", Element::F32, queries)
         .read("keys", Element::F32, keys)
         .read("values", Element::F32, values)
@@ -94,6 +96,36 @@ pub(crate) fn attention(
                 ]
                 .map(|v| v as u32),
                 [past as u32, capacity as u32, scale.to_bits(), 0],
+            ],
+        );
+    Some(out)
+}
+
+/// `[batch, tokens, heads * head]` of `qkv` `[batch, tokens, 3 heads * head]`. Shapes are the caller's
+/// to check.
+pub(crate) fn self_attention(qkv: &CubeTensor, heads: usize) -> Option<CubeTensor> {
+    let shape = qkv.meta.shape();
+    let [batch, tokens, width] = [shape[0], shape[1], shape[2] / 3];
+    let head = width / heads;
+    let share = head.div_ceil(TILE as usize);
+    let counted = shape.num_elements() <= u32::MAX as usize;
+    let fits = share <= MOST_SHARE && [batch, tokens, heads].iter().all(|n| *n <= MOST_GROUPS);
+    if !fits || !counted || !runs(Task::Attention, &[qkv]) {
+        return None;
+    }
+    let out = empty(qkv, [batch, tokens, width], DType::F32);
+    let scale = 1.0 / (head as f32).sqrt();
+    Launch::new(shader::ATTENTION, TILE, qkv)
+        .constant("TILE", TILE)
+        .constant("SHARE", share as u32)
+        .flag("PACKED", true)
+        .read("qkv", Element::F32, qkv)
+        .write("out", Element::F32, &out)
+        .dispatch(
+            [heads, tokens, batch],
+            [
+                [tokens, heads, 1, head].map(|v| v as u32),
+                [0, 0, scale.to_bits(), 0],
             ],
         );
     Some(out)

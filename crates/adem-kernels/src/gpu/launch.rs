@@ -1,5 +1,7 @@
 //! From a recipe and buffers to a dispatch.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use burn::backend::wgpu::{CubeTensor, KernelSource, SourceKernel, SourceTemplate};
 use burn::tensor::{DType, Shape};
 use burn_cubecl::cubecl::prelude::{CubeCount, CubeDim, ExecutionMode, KernelId};
@@ -12,6 +14,14 @@ pub(crate) const MOST_GROUPS: usize = 65_535;
 
 /// WebGPU's default limit on the storage buffers of a shader.
 pub(crate) const MOST_BUFFERS: usize = 8;
+
+/// Dispatches so far.
+static LAUNCHES: AtomicU64 = AtomicU64::new(0);
+
+/// Dispatches so far.
+pub(crate) fn launches() -> u64 {
+    LAUNCHES.load(Ordering::Relaxed)
+}
 
 /// A dispatch in the making: bindings are numbered in the order they are added.
 pub(crate) struct Launch<'a> {
@@ -95,6 +105,7 @@ impl<'a> Launch<'a> {
         if super::tests::record(&self.recipe) {
             return;
         }
+        LAUNCHES.fetch_add(1, Ordering::Relaxed);
         let words = info
             .iter()
             .flat_map(|v| [(v[0], v[1]), (v[2], v[3])])

@@ -5,6 +5,7 @@ pub(crate) mod check;
 mod decode;
 mod extension;
 mod launch;
+mod norm;
 mod product;
 pub(crate) mod registry;
 mod shader;
@@ -18,17 +19,19 @@ use burn::backend::wgpu::{CubeTensor, into_contiguous};
 use burn::backend::{Cube, DispatchDevice};
 use burn::tensor::{DType, Device, Int, Tensor};
 use burn_cubecl::CubeDevice;
+use burn_cubecl::cubecl::ir::{ElemType, FloatKind};
 
+use crate::adapter::Adapter;
 use crate::cross_attention::CrossAttention;
 use crate::decode::Heads;
 use crate::linear::Epilogue;
 use crate::matrix::{Matrix, ScaleTensor, Values};
-use crate::reference;
 use crate::variant::{Format, Rows, Task, Variant};
 use attend::Attend;
 use product::{Product, Size, Weights};
 
 pub(crate) use extension::cross_attention;
+pub(crate) use launch::launches;
 
 /// The wgpu device that `device` is, recording for gradients or not.
 pub(crate) fn device(device: &Device) -> Option<CubeDevice> {
@@ -41,6 +44,37 @@ pub(crate) fn device(device: &Device) -> Option<CubeDevice> {
         },
         #[allow(unreachable_patterns)]
         _ => None,
+    }
+}
+
+/// What `device` says of itself.
+pub(crate) fn adapter(device: &CubeDevice) -> Adapter {
+    let client = device.client();
+    let properties = client.properties();
+    let hardware = &properties.hardware;
+    let types = &properties.features.types;
+    let half = ElemType::Float(FloatKind::F16);
+    Adapter {
+        name: properties.identity.name.clone(),
+        target: properties.identity.fingerprint.clone(),
+        limits: vec![
+            ("bytes of a buffer", properties.memory.max_page_size),
+            ("buffers of a kernel", u64::from(hardware.max_bindings)),
+            (
+                "bytes a workgroup shares",
+                hardware.max_shared_memory_size as u64,
+            ),
+            (
+                "threads of a workgroup",
+                u64::from(hardware.max_units_per_cube),
+            ),
+            ("workgroups in a row", u64::from(hardware.max_cube_count.0)),
+            ("threads of a subgroup", u64::from(hardware.plane_size_max)),
+        ],
+        features: vec![
+            ("subgroups", !properties.features.plane.is_empty()),
+            ("f16", types.elem.contains_key(&half)),
+        ],
     }
 }
 
@@ -142,12 +176,13 @@ fn words<const D: usize>(tensor: &Tensor<D, Int>) -> Option<CubeTensor> {
 fn weights(matrix: &Matrix) -> Option<Weights> {
     match &matrix.values {
         Values::Float(values) => Some(Weights::float(Format::Float, floats(values)?)),
+        Values::Host { .. } => None,
         Values::Codes {
-            format,
+            scheme,
             words: codes,
             scales,
         } => Some(Weights {
-            format: *format,
+            format: (*scheme).into(),
             values: words(codes)?,
             scales: Some(match &**scales {
                 ScaleTensor::Single(scales) => floats(scales)?,
@@ -189,7 +224,7 @@ pub(crate) fn linear(x: &Tensor<3>, matrix: &Matrix, epilogue: &Epilogue) -> Opt
     // Tiles are normalised by nobody: their x is, before.
     let (x, norm) = match epilogue.norm {
         Some((gain, eps)) if matches!(variant, Variant::Tiled { .. }) => {
-            let normed = reference::rms_norm(tensor::<3>(x), gain, eps);
+            let normed = crate::rms_norm(tensor::<3>(x), gain, eps);
             (floats(&normed)?, None)
         }
         norm => (x, norm),
@@ -211,6 +246,22 @@ pub(crate) fn linear(x: &Tensor<3>, matrix: &Matrix, epilogue: &Epilogue) -> Opt
         y = Cube::float_add(residual, y);
     }
     Some(tensor::<3>(y).reshape([batch, rows, n]))
+}
+
+/// [`crate::rms_norm`], or [`crate::layer_norm`] where there is a shift, in a kernel.
+pub(crate) fn norm(
+    x: &Tensor<3>,
+    gain: &Tensor<1>,
+    shift: Option<&Tensor<1>>,
+    eps: f64,
+) -> Option<Tensor<3>> {
+    let [_, _, k] = x.dims();
+    if gain.dims() != [k] || shift.is_some_and(|shift| shift.dims() != [k]) {
+        return None;
+    }
+    let shift = optional(shift, floats)?;
+    let y = norm::norm(&floats(x)?, &floats(gain)?, shift.as_ref(), eps as f32)?;
+    Some(tensor(y))
 }
 
 /// [`crate::rope_append`] in a kernel, which writes `cache` in place.
@@ -279,6 +330,15 @@ pub(crate) fn attention(
     Some(tensor(out))
 }
 
+/// [`crate::self_attention`] in a kernel.
+pub(crate) fn self_attention(qkv: &Tensor<3>, heads: usize) -> Option<Tensor<3>> {
+    let [_, _, width] = qkv.dims();
+    if heads == 0 || !width.is_multiple_of(3 * heads) {
+        return None;
+    }
+    decode::self_attention(&floats(qkv)?, heads).map(tensor)
+}
+
 /// [`crate::next_token`] in a kernel.
 pub(crate) fn next_token(
     logits: &Tensor<1>,
@@ -290,4 +350,19 @@ pub(crate) fn next_token(
     }
     let [id, embedding] = decode::next_token(&floats(logits)?, &weights(table)?, width)?;
     Some((Tensor::from_primitive::<Cube>(id), tensor(embedding)))
+}
+
+/// [`crate::IdReading`] of a buffer on a wgpu device. Burn's own reading waits for whoever looks at
+/// the data, and for all work until then.
+pub(crate) fn read_id(
+    id: &Tensor<1, Int>,
+) -> Option<impl Future<Output = Result<i64, String>> + Send + use<>> {
+    let id = words(id)?;
+    Some(async move {
+        let read = id.client.read_async(vec![id.handle.clone()]).await;
+        let bytes = read.map_err(|error| format!("{error:?}"))?;
+        let word = bytes.first().and_then(|bytes| bytes.first_chunk());
+        let word = word.ok_or_else(|| "nothing was read".to_owned())?;
+        Ok(i64::from(u32::from_le_bytes(*word)))
+    })
 }

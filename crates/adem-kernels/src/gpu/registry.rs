@@ -6,12 +6,17 @@ use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use burn_cubecl::CubeDevice;
 
+use crate::check::{Disagreement, Report};
 use crate::variant::{Task, Variant};
 
 #[derive(Debug, Default)]
 struct State {
     off: HashSet<(Task, Variant)>,
     chosen: HashMap<Task, Variant>,
+    /// What start-up has checked, and found.
+    begun: HashSet<Task>,
+    tuned: bool,
+    report: Report,
     /// Text that tests put in place of other text of a file.
     #[cfg(test)]
     edits: Vec<(super::shader::File, &'static str, &'static str)>,
@@ -48,6 +53,38 @@ pub(crate) fn is_off(device: &CubeDevice, task: Task, variant: Variant) -> bool 
     let devices = devices();
     let state = devices.get(device);
     state.is_some_and(|state| state.off.contains(&(task, variant)))
+}
+
+/// Whether `task` has yet to be checked on `device`; from now on it has not.
+pub(crate) fn begin_check(device: &CubeDevice, task: Task) -> bool {
+    let mut devices = devices();
+    devices
+        .entry(device.clone())
+        .or_default()
+        .begun
+        .insert(task)
+}
+
+/// Whether forms have yet to be chosen by timing on `device`; from now on they have not.
+pub(crate) fn begin_tuning(device: &CubeDevice) -> bool {
+    let mut devices = devices();
+    let state = devices.entry(device.clone()).or_default();
+    !std::mem::replace(&mut state.tuned, true)
+}
+
+/// Notes that start-up has checked one more form.
+pub(crate) fn checked(device: &CubeDevice, found: Option<Disagreement>) {
+    let mut devices = devices();
+    let report = &mut devices.entry(device.clone()).or_default().report;
+    report.checked += 1;
+    report.switched_off.extend(found);
+}
+
+/// What start-up has found on `device` so far.
+pub(crate) fn report(device: &CubeDevice) -> Report {
+    let devices = devices();
+    let state = devices.get(device);
+    state.map(|state| state.report.clone()).unwrap_or_default()
 }
 
 /// Makes `variant` the form of `task` on `device`.

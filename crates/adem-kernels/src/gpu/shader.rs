@@ -53,6 +53,7 @@ files! {
     MASK_SCORES = "mask_scores",
     MATMUL = "matmul",
     NEXT_TOKEN = "next_token",
+    NORM = "norm",
     OPERAND_NARROW = "operand_narrow",
     OPERAND_WIDE = "operand_wide",
     ORDER_PLAIN = "order_plain",

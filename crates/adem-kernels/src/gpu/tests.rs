@@ -13,7 +13,9 @@ use super::product::{Product, Size, Weights};
 use super::shader::{self, Recipe};
 use super::{attend::Attend, floats, registry, weights};
 use crate::variant::{Format, Rows, Task, Variant};
-use crate::{CrossAttention, Heads, RopeStyle, Scales, reference, self_test};
+use crate::{
+    Blocks, CrossAttention, Heads, Matrix, RopeStyle, Scales, Scheme, reference, self_test,
+};
 
 thread_local! {
     static RECORD: RefCell<Option<Vec<Recipe>>> = const { RefCell::new(None) };
@@ -79,13 +81,15 @@ fn everything(device: &Device) {
                 Format::Float => weights(&seeded.matrix(format, [n, k]).unwrap()).unwrap(),
                 _ if flag(0) => weights(&seeded.matrix(format, [n, k]).unwrap()).unwrap(),
                 _ => {
+                    let scheme = match format {
+                        Format::Q4 => Scheme::Q4,
+                        _ => Scheme::Q8,
+                    };
                     let blocks = n * k.div_ceil(32);
-                    let words = blocks * if format == Format::Q4 { 4 } else { 8 };
                     let scales = Scales::Half(vec![0; blocks.div_ceil(2)]);
-                    let words = vec![0; words];
-                    let shape = [n, k];
-                    let made = crate::Matrix::quantised(format, shape, words, scales, device);
-                    weights(&made.unwrap()).unwrap()
+                    let words = vec![0; blocks * scheme.words()];
+                    let blocks = Blocks::new(scheme, [n, k], words, scales).unwrap();
+                    weights(&Matrix::packed(blocks, device)).unwrap()
                 }
             };
             let (w, v) = (make(), make());
@@ -126,6 +130,14 @@ fn everything(device: &Device) {
                 crate::rope_append(qkv, &table, &table, cache, 1, heads);
             crate::attention(queries, &keys, &values, 1, heads);
         }
+    }
+    for head in [12, 256] {
+        crate::self_attention(seeded.floats([2, 3, 6 * head]), 2);
+    }
+    for k in [24, 23] {
+        let (x, gain) = (seeded.floats([1, 2, k]), seeded.floats([k]));
+        crate::rms_norm(x.clone(), &gain, 1e-5);
+        crate::layer_norm(x, &gain, &gain, 1e-5);
     }
     for format in [Format::Float, Format::Q4, Format::Q8] {
         let table = seeded.matrix(format, [5, 64]).unwrap();

@@ -25,6 +25,7 @@ pub(crate) async fn run(device: &CubeDevice, plain: &Device) -> Vec<Timing> {
     // The products come before what is built of them.
     let mut tasks = Task::all();
     tasks.sort_by_key(|task| !matches!(task, Task::Product(..)));
+    registry::begin_tuning(device);
     for task in tasks {
         let mut timings = Vec::new();
         for variant in task.variants() {
@@ -47,6 +48,62 @@ pub(crate) async fn run(device: &CubeDevice, plain: &Device) -> Vec<Timing> {
         all.extend(timings);
     }
     all
+}
+
+/// How many times faster threads that work alone must be to be taken: less may be chance.
+const CLEARLY: u32 = 2;
+
+/// Takes the forms without shared sums for all products with rows of weights, where a product of
+/// one row is clearly faster so.
+pub(crate) async fn once(device: &CubeDevice, plain: &Device) {
+    if !registry::begin_tuning(device) {
+        return;
+    }
+    let task = Task::Product(Rows::One, Format::Float);
+    let Some(shared) = registry::variant(device, task) else {
+        return;
+    };
+    // Large enough that a launch is little of it.
+    let size = 1024;
+    let run = |variant| {
+        let x: Tensor<3> = Tensor::ones([1, 1, size], plain);
+        let w: Tensor<2> = Tensor::ones([4 * size, size], plain);
+        async move {
+            let size = Size {
+                batch: 1,
+                m: 1,
+                k: size,
+                n: 4 * size,
+            };
+            let weights = Weights::float(Format::Float, floats(&w)?);
+            let product = Product::new(floats(&x)?, size, weights);
+            median(|| tensor(product.clone().run(variant))).await
+        }
+    };
+    let (Some(together), Some(apart)) = (run(shared).await, run(alone(Rows::One)).await) else {
+        return;
+    };
+    if apart * CLEARLY < together {
+        for rows in [Rows::One, Rows::Few, Rows::Many] {
+            for format in [Format::Float, Format::Q4, Format::Q8] {
+                registry::choose(device, Task::Product(rows, format), alone(rows));
+            }
+        }
+    }
+}
+
+/// The form of a product in which each thread works alone.
+fn alone(rows: Rows) -> Variant {
+    let (rows, columns) = match rows {
+        Rows::One => (1, 4),
+        Rows::Few => (4, 4),
+        Rows::Many => (8, 4),
+    };
+    Variant::Direct {
+        lanes: 1,
+        rows,
+        columns,
+    }
 }
 
 async fn time(task: Task, variant: Variant, device: &Device) -> Option<Duration> {

@@ -2,7 +2,8 @@
 
 use adem_kernels::variant::Format;
 use adem_kernels::{
-    Heads, Matrix, RopeStyle, Scales, attention, next_token, reference, rope_append,
+    Blocks, Heads, Matrix, RopeStyle, Scales, Scheme, attention, layer_norm, next_token, reference,
+    rms_norm, rope_append, self_attention,
 };
 use burn::tensor::{DType, Device, Int, Tensor};
 use proptest::prelude::*;
@@ -127,11 +128,13 @@ proptest! {
                 Matrix::float(upload(&values, [vocabulary, width], device))
             }
             _ => {
-                let blocks = vocabulary * width.div_ceil(32);
-                let per_block = if format == Format::Q4 { 4 } else { 8 };
-                let words = (0..blocks * per_block).map(|_| numbers.next_u32()).collect();
-                let scales = Scales::Single(numbers.many(blocks));
-                Matrix::quantised(format, [vocabulary, width], words, scales, device).unwrap()
+                let scheme = if format == Format::Q4 { Scheme::Q4 } else { Scheme::Q8 };
+                let count = vocabulary * width.div_ceil(32);
+                let words = (0..count * scheme.words()).map(|_| numbers.next_u32()).collect();
+                let scales = Scales::Single(numbers.many(count));
+                let shape = [vocabulary, width];
+                let blocks = Blocks::new(scheme, shape, words, scales).unwrap();
+                Matrix::packed(blocks, device)
             }
         };
         poison(device, &[width, 1]);
@@ -140,6 +143,49 @@ proptest! {
         prop_assert_eq!(whole(id), vec![want as i64]);
         let row = table.unpacked().narrow(0, want, 1);
         prop_assert_eq!(download(embedding), download(row));
+
+        // A single NaN, and there is no next token.
+        let mut logits = logits;
+        logits[numbers.next_u32() as usize % vocabulary] = f32::NAN;
+        let (id, _) = next_token(upload(&logits, [vocabulary], device), &table);
+        prop_assert!(!(0..vocabulary as i64).contains(&whole(id)[0]));
+    }
+
+    #[test]
+    fn attention_of_all_tokens(
+        (batch, tokens, heads, head) in (1usize..4, 1usize..140, 1usize..4, 1usize..80),
+        seed in any::<u64>(),
+    ) {
+        let Some(gpu) = gpu() else { return Ok(()) };
+        let qkv = Numbers::new(seed).many(batch * tokens * 3 * heads * head);
+        let run = |device: &Device| {
+            poison(device, &[qkv.len() / 3]);
+            let qkv = upload(&qkv, [batch, tokens, 3 * heads * head], device);
+            download(self_attention(qkv, heads))
+        };
+        close(&run(&gpu.device), &run(&Device::flex()), 2e-5);
+    }
+
+    #[test]
+    fn rows_are_normalised(
+        (rows, k) in (1usize..9, 1usize..300),
+        size in prop_oneof![Just(1e-3f32), Just(1.0), Just(1e4)],
+        seed in any::<u64>(),
+    ) {
+        let Some(gpu) = gpu() else { return Ok(()) };
+        let mut numbers = Numbers::new(seed);
+        let x: Vec<f32> = numbers.many(rows * k).iter().map(|x| x * size).collect();
+        let (gain, shift) = (numbers.many(k), numbers.many(k));
+        let run = |device: &Device| {
+            poison(device, &[rows * k]);
+            let x = upload(&x, [1, rows, k], device);
+            let [gain, shift] = [&gain, &shift].map(|v| upload(v, [k], device));
+            let plain = rms_norm(x.clone(), &gain, 1e-5);
+            [download(plain), download(layer_norm(x, &gain, &shift, 1e-5))]
+        };
+        for (got, want) in run(&gpu.device).iter().zip(run(&Device::flex())) {
+            close(got, &want, 1e-4);
+        }
     }
 }
 

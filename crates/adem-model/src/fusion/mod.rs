@@ -12,7 +12,7 @@ mod projection;
 
 use std::ops::Range;
 
-use adem_kernels::{CrossAttention, cross_attention, keep_mask};
+use adem_kernels::{CrossAttention, cross_attention, cross_attention_onto, keep_mask};
 use burn::tensor::Tensor;
 
 use crate::config::{AdemConfig, Projection};
@@ -107,6 +107,25 @@ impl VisualMemory {
         }
     }
 
+    /// What the pictures add to `x` `[rows, T, D]` added to `residual` of the same shape, one row a
+    /// picture, for the projection SiLU and without gradients.
+    pub(crate) fn attend_onto(
+        &self,
+        residual: Tensor<3>,
+        x: Tensor<3>,
+        config: &AdemConfig,
+    ) -> Tensor<3> {
+        let (keys, values) = (self.keys.clone(), self.values.clone());
+        cross_attention_onto(residual, x, keys, values, self.settings(config))
+    }
+
+    fn settings(&self, config: &AdemConfig) -> CrossAttention {
+        CrossAttention {
+            alpha: config.alpha,
+            drop_index: drop_index(config.drop_ratio, self.tokens()),
+        }
+    }
+
     /// What the pictures add to `x` `[rows, T, D]`: `alpha * A U`, the same shape.
     pub fn attend(&self, x: Tensor<3>, config: &AdemConfig) -> Tensor<3> {
         let shape = x.dims();
@@ -114,11 +133,8 @@ impl VisualMemory {
         let out = match config.phi {
             // The paper's own projection has a kernel.
             Projection::Silu => {
-                let settings = CrossAttention {
-                    alpha: config.alpha,
-                    drop_index: drop_index(config.drop_ratio, self.tokens()),
-                };
-                cross_attention(x, self.keys.clone(), self.values.clone(), settings)
+                let (keys, values) = (self.keys.clone(), self.values.clone());
+                cross_attention(x, keys, values, self.settings(config))
             }
             _ => self.masked(x, config).matmul(self.values.clone()) * config.alpha,
         };

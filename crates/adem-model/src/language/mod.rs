@@ -3,19 +3,22 @@
 mod attention;
 mod block;
 mod cache;
+mod resident;
 mod rope;
 
+use adem_kernels::Heads;
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
 
 pub use attention::Attention;
 pub use block::{Block, FeedForward};
 pub use cache::{KvCache, Positions};
+pub use resident::ResidentCache;
 pub use rope::Rope;
 
-use crate::config::{AdemConfig, LlamaConfig};
+use crate::config::{AdemConfig, LlamaConfig, RopeStyle};
 use crate::fusion::VisualMemory;
-use crate::nn::{Builder, Embedding, Linear, RmsNorm, product};
+use crate::nn::{Builder, Embedding, Linear, RmsNorm, Weight};
 use crate::source::SourceError;
 use crate::trace::Trace;
 
@@ -50,6 +53,8 @@ pub struct Llama {
     pub output: Option<Linear>,
     #[module(skip)]
     rope: Rope,
+    #[module(skip)]
+    heads: Heads,
 }
 
 impl Llama {
@@ -73,6 +78,15 @@ impl Llama {
             norm,
             output,
             rope: Rope::new(c),
+            heads: Heads {
+                heads: c.n_heads,
+                kv_heads: c.kv_heads(),
+                head: c.head_dim(),
+                style: match c.rope_style {
+                    RopeStyle::Interleaved => adem_kernels::RopeStyle::Interleaved,
+                    RopeStyle::Half => adem_kernels::RopeStyle::Half,
+                },
+            },
         })
     }
 
@@ -155,9 +169,13 @@ impl Llama {
 
     /// Hidden states `[batch, tokens, dim]` to logits `[batch, tokens, vocabulary]`.
     pub fn logits(&self, hidden: Tensor<3>) -> Tensor<3> {
+        self.head().multiply(hidden, None)
+    }
+
+    fn head(&self) -> &Weight {
         match &self.output {
-            Some(output) => output.forward(hidden),
-            None => product(hidden, self.tok_embeddings.weight.val(), None),
+            Some(output) => &output.weight,
+            None => &self.tok_embeddings.weight,
         }
     }
 }

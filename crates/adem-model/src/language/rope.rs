@@ -57,6 +57,13 @@ impl Rope {
             style: self.style,
         }
     }
+
+    /// Cosines and sines of one row's `positions`, `[tokens, head_dim / 2]`.
+    pub(super) fn tables(&self, positions: &Positions, device: &Device) -> [Tensor<2>; 2] {
+        let shape = [positions.tokens(), self.frequencies.len()];
+        let Turn { cos, sin, .. } = self.at(positions, device);
+        [cos.reshape(shape), sin.reshape(shape)]
+    }
 }
 
 /// Slows low frequencies by `factor`, keeps high ones and blends between.

@@ -1,19 +1,20 @@
 //! One pre-norm encoder block.
 
+use adem_kernels::self_attention;
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
-use burn::tensor::activation::{sigmoid, softmax};
+use burn::tensor::activation::sigmoid;
 
 use super::{Dropout, dropout_mask};
 use crate::config::ModelConfig;
-use crate::nn::{Builder, LayerNorm, Linear, product};
+use crate::nn::{Builder, LayerNorm, Linear, Weight};
 use crate::source::SourceError;
 
 /// Multi-head self-attention with packed projections.
 #[derive(Module, Debug)]
 pub struct Attention {
     /// `[3 * width, width]`: queries, keys, values.
-    pub in_proj_weight: Param<Tensor<2>>,
+    pub in_proj_weight: Weight,
     /// `[3 * width]`.
     pub in_proj_bias: Param<Tensor<1>>,
     /// Back to the residual stream.
@@ -25,7 +26,7 @@ pub struct Attention {
 impl Attention {
     fn new(b: &mut Builder, name: &str, width: usize, heads: usize) -> Result<Self, SourceError> {
         Ok(Self {
-            in_proj_weight: b.matrix(&format!("{name}.in_proj_weight"), [3 * width, width])?,
+            in_proj_weight: b.weight(&format!("{name}.in_proj_weight"), [3 * width, width])?,
             in_proj_bias: b.param(&format!("{name}.in_proj_bias"), [3 * width])?,
             out_proj: Linear::new(b, &format!("{name}.out_proj"), [width, width], true)?,
             heads,
@@ -34,17 +35,10 @@ impl Attention {
 
     /// `[batch, tokens, width]` to the same shape.
     fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let [batch, tokens, width] = x.dims();
-        let head = width / self.heads;
-        let qkv = product(x, self.in_proj_weight.val(), Some(self.in_proj_bias.val()))
-            .reshape([batch, tokens, 3, self.heads, head])
-            .permute([2, 0, 3, 1, 4]);
-        let part = |i: usize| qkv.clone().narrow(0, i, 1).squeeze_dim::<4>(0);
-        let (q, k, v) = (part(0), part(1), part(2));
-        let scores = (q / (head as f64).sqrt()).matmul(k.swap_dims(2, 3));
-        let mixed = softmax(scores, 3).matmul(v);
-        self.out_proj
-            .forward(mixed.swap_dims(1, 2).reshape([batch, tokens, width]))
+        let qkv = self
+            .in_proj_weight
+            .multiply(x, Some(self.in_proj_bias.val()));
+        self.out_proj.forward(self_attention(qkv, self.heads))
     }
 }
 

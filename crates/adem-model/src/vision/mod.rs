@@ -11,7 +11,7 @@ pub use block::{Adapter, Attention, Block, Mlp};
 pub use pool::pool_grid;
 
 use crate::config::ModelConfig;
-use crate::nn::{Builder, LayerNorm};
+use crate::nn::{Builder, LayerNorm, Weight};
 use crate::source::SourceError;
 
 /// Random dropout inside the adapters while training.
@@ -34,7 +34,7 @@ pub struct Transformer {
 #[derive(Module, Debug)]
 pub struct PatchEmbedding {
     /// `[width, 3, patch, patch]`.
-    pub weight: Param<Tensor<4>>,
+    pub weight: Weight<4>,
 }
 
 /// CLIP's vision transformer.
@@ -72,7 +72,7 @@ impl ClipVision {
             .collect::<Result<_, _>>()?;
         Ok(Self {
             conv1: PatchEmbedding {
-                weight: b.param(&path("conv1.weight"), [c.width, 3, c.patch, c.patch])?,
+                weight: b.weight(&path("conv1.weight"), [c.width, 3, c.patch, c.patch])?,
             },
             class_embedding: b.param(&path("class_embedding"), [c.width])?,
             positional_embedding: b.param(&path("positional_embedding"), [tokens, c.width])?,
@@ -130,13 +130,7 @@ impl ClipVision {
             .reshape([batch, 3, g, p, g, p])
             .permute([0, 2, 4, 1, 3, 5])
             .reshape([batch, g * g, 3 * p * p]);
-        let kernel = self
-            .conv1
-            .weight
-            .val()
-            .reshape([width, 3 * p * p])
-            .transpose();
-        let x = burn::tensor::module::linear(patches, kernel, None);
+        let x = self.conv1.weight.multiply(patches, None);
         let cls = self
             .class_embedding
             .val()

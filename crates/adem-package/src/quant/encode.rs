@@ -5,7 +5,8 @@ use rayon::prelude::*;
 
 use super::choose::{choose, largest};
 use super::pack::pack;
-use super::{BLOCK, Method, ScaleType, Scheme};
+use super::view::decode_row;
+use super::{BLOCK, Geometry, Method, ScaleType, Scheme};
 
 /// How blocks are made.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -30,6 +31,18 @@ pub struct Blocks {
     pub scales: Vec<f32>,
     /// How far off the blocks are.
     pub errors: Errors,
+}
+
+impl Blocks {
+    /// The weights in single precision, `[rows, cols]`, padding left out.
+    pub fn to_f32(&self, scheme: Scheme, geometry: Geometry) -> Vec<f32> {
+        let mut values = Vec::with_capacity(geometry.rows * geometry.cols);
+        let words = self.words.chunks_exact(geometry.row_words(scheme));
+        for (words, scales) in words.zip(self.scales.chunks_exact(geometry.blocks())) {
+            decode_row(scheme, words, scales, geometry.cols, &mut values);
+        }
+        values
+    }
 }
 
 /// Differences between weights and their blocks.

@@ -43,7 +43,6 @@
 mod choose;
 #[cfg(not(target_arch = "wasm32"))]
 mod convert;
-pub mod cpu;
 mod encode;
 mod manifest;
 mod pack;

@@ -1,6 +1,5 @@
 //! What blocks keep of weights, and what they cannot hold.
 
-use adem_package::quant::cpu::Matrix;
 use adem_package::quant::{
     BLOCK, Blocks, EncodeError, Geometry, Method, Recipe, ScaleType, Scheme, encode,
 };
@@ -20,10 +19,7 @@ fn recipe(scheme: Scheme, scale: ScaleType, method: Method) -> Recipe<'static> {
 }
 
 fn decoded(blocks: &Blocks, scheme: Scheme, rows: usize, cols: usize) -> Vec<f32> {
-    let geometry = Geometry::of(&[rows, cols]).unwrap();
-    let (words, scales) = (blocks.words.clone(), blocks.scales.clone());
-    let matrix = Matrix::new(scheme, geometry, words, scales).unwrap();
-    (0..rows).flat_map(|row| matrix.row(row).unwrap()).collect()
+    blocks.to_f32(scheme, Geometry::of(&[rows, cols]).unwrap())
 }
 
 /// Squared error, each column times its importance.

@@ -119,7 +119,7 @@ impl Default for ScenesConfig {
                 rule: Rule::Muon,
             },
             tune: StageConfig {
-                steps: 3500,
+                steps: 4500,
                 batch: 16,
                 lr: 2e-3,
                 warmup: 100,

@@ -7,10 +7,10 @@
 
 use std::arch::wasm32::*;
 
-use super::super::{BLOCK, Scheme};
 use super::Rows;
 use super::input::Codes;
 use super::walk::{Packed, walk};
+use crate::blocks::{BLOCK, Scheme};
 
 /// Packed weights times bytes.
 pub(super) fn int8(part: Rows<'_>, x: &[Codes], out: &mut [f32]) {

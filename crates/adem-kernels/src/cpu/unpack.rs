@@ -1,9 +1,9 @@
 //! Tiles of packed weights unpacked for many rows of activations.
 
-use super::super::pack::{unpack, unpack4};
-use super::super::{BLOCK, Scheme};
 use super::input::Codes;
 use super::{Level, Rows, TILE};
+use crate::blocks::{BLOCK, Scheme};
+use crate::blocks::{unpack, unpack4};
 
 /// Packed weights times bytes; nibbles become bytes once for all rows of activations.
 pub(super) fn int8(level: Level, part: Rows<'_>, x: &[Codes], out: &mut [f32]) {

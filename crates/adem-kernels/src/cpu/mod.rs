@@ -2,8 +2,8 @@
 //! (decoding) or many (prefill, vision).
 //!
 //! Weights stay packed. Activations are either floats as given, or quantised on the way in to
-//! bytes with one scale per 32 columns ([`Input::int8`]), which
-//! turns a block's 32 products into a few integer instructions. Block sums are exact in `i32`
+//! bytes with one scale per 32 columns, which turns a block's 32 products into a few integer
+//! instructions. Block sums are exact in `i32`
 //! then, and are scaled and added in `f32`. Which instructions: AVX-512 VNNI or AVX2 where the processor
 //! has them, looked up at run time; SIMD128 in WebAssembly built for it; otherwise plain Rust
 //! that the compiler turns into vectors. Results of the variants differ by the order in which
@@ -25,11 +25,14 @@ mod x86;
 #[cfg(not(target_arch = "wasm32"))]
 use rayon::prelude::*;
 
-use super::view::decode_row;
-use super::{BLOCK, Geometry, QuantView, Scheme};
+use crate::blocks::{BLOCK, Scheme, unpack_row};
 pub use bench::{Figure, Shape, bench};
-pub use input::Input;
-use input::{Codes, Values};
+use input::{Codes, Input, Values};
+
+/// The instructions that products with packed weights use on this processor.
+pub fn level() -> &'static str {
+    Level::best().name()
+}
 
 /// Rows computed together, so that activations are read once for all of them.
 const TILE: usize = 4;
@@ -38,31 +41,6 @@ const UNPACK_FROM: usize = 4;
 /// Products a thread should have to do; fewer are not worth handing out.
 #[cfg(not(target_arch = "wasm32"))]
 const THREAD_WORK: usize = 1 << 18;
-
-/// What does not fit in a product.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{what}: {found} where the product needs {expected}")]
-pub struct Mismatch {
-    /// Of what there are too many or too few.
-    pub what: &'static str,
-    /// How many are needed.
-    pub expected: usize,
-    /// How many there are.
-    pub found: usize,
-}
-
-impl Mismatch {
-    fn check(what: &'static str, expected: usize, found: usize) -> Result<(), Self> {
-        if expected == found {
-            return Ok(());
-        }
-        Err(Self {
-            what,
-            expected,
-            found,
-        })
-    }
-}
 
 /// Instructions for the inner loops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,15 +131,6 @@ impl Level {
     }
 }
 
-/// A quantised weight ready for products: codes as they are, scales in single precision.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Matrix {
-    scheme: Scheme,
-    geometry: Geometry,
-    words: Vec<u32>,
-    scales: Vec<f32>,
-}
-
 /// Some rows of a matrix.
 #[derive(Clone, Copy)]
 struct Rows<'a> {
@@ -171,42 +140,31 @@ struct Rows<'a> {
     scales: &'a [f32],
 }
 
-impl From<&QuantView<'_>> for Matrix {
-    fn from(view: &QuantView<'_>) -> Self {
-        Self {
-            scheme: view.scheme(),
-            geometry: view.geometry(),
-            words: view.words().into_owned(),
-            scales: view.scales(),
-        }
-    }
+/// A packed weight matrix ready for products: codes as they are, scales in single precision.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct HostMatrix {
+    scheme: Scheme,
+    rows: usize,
+    columns: usize,
+    words: Vec<u32>,
+    scales: Vec<f32>,
 }
 
-impl Matrix {
-    /// A matrix of these codes, `[rows, Geometry::row_words]`, and scales, `[rows, blocks]`.
-    ///
-    /// # Errors
-    /// [`Mismatch`], where one has another length.
-    pub fn new(
+impl HostMatrix {
+    /// A matrix of these codes and scales, whose numbers the caller has checked.
+    pub fn of(
         scheme: Scheme,
-        geometry: Geometry,
+        [rows, columns]: [usize; 2],
         words: Vec<u32>,
         scales: Vec<f32>,
-    ) -> Result<Self, Mismatch> {
-        let rows = geometry.rows;
-        Mismatch::check("words", rows * geometry.row_words(scheme), words.len())?;
-        Mismatch::check("scales", rows * geometry.blocks(), scales.len())?;
-        Ok(Self {
+    ) -> Self {
+        Self {
             scheme,
-            geometry,
+            rows,
+            columns,
             words,
             scales,
-        })
-    }
-
-    /// Rows and columns.
-    pub fn geometry(&self) -> Geometry {
-        self.geometry
+        }
     }
 
     /// Bits of a code.
@@ -214,67 +172,78 @@ impl Matrix {
         self.scheme
     }
 
+    fn blocks(&self) -> usize {
+        self.columns.div_ceil(BLOCK)
+    }
+
+    fn row_words(&self) -> usize {
+        self.blocks() * self.scheme.words()
+    }
+
     /// Bytes a product reads: codes and scales.
-    pub fn bytes(&self) -> usize {
+    fn bytes(&self) -> usize {
         size_of_val(self.words.as_slice()) + size_of_val(self.scales.as_slice())
     }
 
-    /// The weights of one row, `[cols]`: a token's embedding. `None` where there is no such row.
-    pub fn row(&self, row: usize) -> Option<Vec<f32>> {
-        if row >= self.geometry.rows {
-            return None;
+    /// Appends the weights of one row; nothing where there is no such row.
+    pub fn row(&self, row: usize, values: &mut Vec<f32>) {
+        if row >= self.rows {
+            return;
         }
-        let (words, blocks) = (self.geometry.row_words(self.scheme), self.geometry.blocks());
-        let mut values = Vec::with_capacity(self.geometry.cols);
-        decode_row(
+        let (words, blocks) = (self.row_words(), self.blocks());
+        unpack_row(
             self.scheme,
             &self.words[row * words..][..words],
             &self.scales[row * blocks..][..blocks],
-            self.geometry.cols,
-            &mut values,
+            self.columns,
+            values,
         );
-        Some(values)
     }
 
-    /// `y = X W^T`: activations `[tokens, cols]` to outputs `[tokens, rows]`, which are
-    /// overwritten. NaN or infinity in a row of activations makes its outputs NaN or infinite.
-    ///
-    /// # Errors
-    /// [`Mismatch`], where the sizes do not fit.
-    pub fn multiply(&self, x: &Input, y: &mut [f32]) -> Result<(), Mismatch> {
-        self.multiply_at(Level::best(), x, y)
+    /// All weights, `[rows, columns]`.
+    pub fn unpacked(&self) -> Vec<f32> {
+        let mut values = Vec::with_capacity(self.rows * self.columns);
+        (0..self.rows).for_each(|row| self.row(row, &mut values));
+        values
     }
 
-    fn multiply_at(&self, level: Level, x: &Input, y: &mut [f32]) -> Result<(), Mismatch> {
-        let Geometry { rows, cols } = self.geometry;
+    /// `X W^T` of f32 activations `[tokens, columns]`, `[tokens, rows]`. NaN or infinity in a row of
+    /// activations makes its outputs NaN or infinite.
+    pub fn times(&self, x: &[f32]) -> Vec<f32> {
+        self.multiply(Level::best(), &Input::float(x, self.columns))
+    }
+
+    fn multiply(&self, level: Level, x: &Input) -> Vec<f32> {
         let tokens = x.tokens();
-        Mismatch::check("columns of the activations", cols, x.cols())?;
-        Mismatch::check("outputs", tokens * rows, y.len())?;
+        let mut out = vec![0.0; tokens * self.rows];
         match tokens {
-            0 => {}
-            1 => self.by_rows(level, x, y),
+            0 => out,
+            1 => {
+                self.by_rows(level, x, &mut out);
+                out
+            }
             _ => {
-                let mut turned = vec![0.0; y.len()];
-                self.by_rows(level, x, &mut turned);
-                for (row, outputs) in turned.chunks_exact(tokens).enumerate() {
+                self.by_rows(level, x, &mut out);
+                let mut turned = vec![0.0; out.len()];
+                for (row, outputs) in out.chunks_exact(tokens).enumerate() {
                     for (token, output) in outputs.iter().enumerate() {
-                        y[token * rows + row] = *output;
+                        turned[token * self.rows + row] = *output;
                     }
                 }
+                turned
             }
         }
-        Ok(())
     }
 
     /// Outputs `[rows, tokens]`.
     fn by_rows(&self, level: Level, x: &Input, out: &mut [f32]) {
         #[cfg(not(target_arch = "wasm32"))]
         {
-            let work = out.len() * self.geometry.padded();
+            let work = out.len() * self.blocks() * BLOCK;
             let threads = rayon::current_num_threads().min(work / THREAD_WORK);
             if threads > 1 {
                 // More parts than threads even out threads that are held up.
-                let rows = self.geometry.rows.div_ceil(4 * threads);
+                let rows = self.rows.div_ceil(4 * threads);
                 let rows = rows.next_multiple_of(TILE);
                 out.par_chunks_mut(rows * x.tokens())
                     .enumerate()
@@ -287,7 +256,7 @@ impl Matrix {
 
     /// As many rows from `first` on as `out` has room for.
     fn part(&self, level: Level, first: usize, x: &Input, out: &mut [f32]) {
-        let (words, blocks) = (self.geometry.row_words(self.scheme), self.geometry.blocks());
+        let (words, blocks) = (self.row_words(), self.blocks());
         let rows = out.len() / x.tokens();
         let part = Rows {
             scheme: self.scheme,

@@ -1,16 +1,15 @@
 #![allow(clippy::unwrap_used)]
 use proptest::prelude::*;
 
-use super::super::{Method, Recipe, ScaleType, encode};
 use super::*;
 
 /// What the product means, in double precision: outputs, and for each the sum of magnitudes.
-fn reference(matrix: &Matrix, x: &[f32], tokens: usize) -> Vec<(f64, f64)> {
-    let Geometry { rows, cols } = matrix.geometry();
+fn reference(matrix: &HostMatrix, x: &[f32], tokens: usize) -> Vec<(f64, f64)> {
+    let (rows, cols) = (matrix.rows, matrix.columns);
     let mut out = Vec::new();
     for token in 0..tokens {
         for row in 0..rows {
-            let weights = matrix.row(row).unwrap();
+            let weights = row_of(matrix, row);
             let products = weights
                 .iter()
                 .zip(&x[token * cols..])
@@ -37,16 +36,34 @@ fn as_bytes(x: &[f32], cols: usize) -> Vec<f32> {
         .collect()
 }
 
-fn matrix(scheme: Scheme, rows: usize, cols: usize, values: &[f32]) -> Matrix {
-    let recipe = Recipe {
-        scheme,
-        scale: ScaleType::F16,
-        method: Method::Rtn,
-        importance: None,
+/// The weights rounded to nearest, each block by its largest.
+fn matrix(scheme: Scheme, rows: usize, cols: usize, values: &[f32]) -> HostMatrix {
+    let (mut words, mut scales) = (Vec::new(), Vec::new());
+    let most = match scheme {
+        Scheme::Q4 => 7.0,
+        Scheme::Q8 => 127.0,
     };
-    let blocks = encode(values, cols, &recipe).unwrap();
-    let geometry = Geometry::of(&[rows, cols]).unwrap();
-    Matrix::new(scheme, geometry, blocks.words, blocks.scales).unwrap()
+    for block in values.chunks(cols).flat_map(|row| row.chunks(BLOCK)) {
+        let scale = block.iter().fold(f32::MIN_POSITIVE, |m, v| m.max(v.abs())) / most;
+        let mut codes = [0i8; BLOCK];
+        for (code, value) in codes.iter_mut().zip(block) {
+            *code = (value / scale).round() as i8;
+        }
+        words.extend((0..scheme.words()).map(|word| {
+            u32::from_le_bytes(std::array::from_fn(|j| match scheme {
+                Scheme::Q4 => (codes[4 * word + j] & 15 | codes[16 + 4 * word + j] << 4) as u8,
+                Scheme::Q8 => codes[4 * word + j] as u8,
+            }))
+        }));
+        scales.push(scale);
+    }
+    HostMatrix::of(scheme, [rows, cols], words, scales)
+}
+
+fn row_of(matrix: &HostMatrix, row: usize) -> Vec<f32> {
+    let mut values = Vec::new();
+    matrix.row(row, &mut values);
+    values
 }
 
 fn close(found: &[f32], expected: &[(f64, f64)], tolerance: f64) -> Result<(), TestCaseError> {
@@ -87,14 +104,11 @@ proptest! {
             let matrix = matrix(scheme, rows, cols, &w);
             let exact = reference(&matrix, &x, tokens);
             let rounded = reference(&matrix, &as_bytes(&x, cols), tokens);
-            let float = Input::float(&x, tokens, cols).unwrap();
-            let int8 = Input::int8(&x, tokens, cols).unwrap();
+            let float = Input::float(&x, cols);
+            let int8 = Input::int8(&x, cols);
             for level in Level::available() {
-                let mut y = vec![f32::NAN; tokens * rows];
-                matrix.multiply_at(level, &float, &mut y).unwrap();
-                close(&y, &exact, 1e-5)?;
-                y.fill(f32::NAN);
-                matrix.multiply_at(level, &int8, &mut y).unwrap();
+                close(&matrix.multiply(level, &float), &exact, 1e-5)?;
+                let y = matrix.multiply(level, &int8);
                 // An activation half way between two bytes may go either way.
                 let ties = 0.6 / 127.0 / 32.0;
                 close(&y, &rounded, 1e-5 + ties)?;
@@ -109,14 +123,12 @@ proptest! {
         let sign = |i: usize| if signs >> (i % 64) & 1 == 1 { -1.0 } else { 1.0 };
         let x: Vec<f32> = (0..tokens * cols).map(|i| 127.0 * sign(i * 7)).collect();
         for (scheme, word) in [(Scheme::Q8, 0x8181_8181), (Scheme::Q8, 0x8080_8080), (Scheme::Q8, 0x7f7f_7f7f), (Scheme::Q4, 0x8888_8888), (Scheme::Q4, 0x7777_7777)] {
-            let geometry = Geometry::of(&[rows, cols]).unwrap();
-            let words = vec![word; rows * geometry.row_words(scheme)];
-            let matrix = Matrix::new(scheme, geometry, words, vec![1.0; rows * blocks]).unwrap();
+            let words = vec![word; rows * blocks * scheme.words()];
+            let matrix = HostMatrix::of(scheme, [rows, cols], words, vec![1.0; rows * blocks]);
             let expected = reference(&matrix, &x, tokens);
-            let input = Input::int8(&x, tokens, cols).unwrap();
+            let input = Input::int8(&x, cols);
             for level in Level::available() {
-                let mut y = vec![f32::NAN; tokens * rows];
-                matrix.multiply_at(level, &input, &mut y).unwrap();
+                let y = matrix.multiply(level, &input);
                 for (y, (value, _)) in y.iter().zip(&expected) {
                     prop_assert_eq!(f64::from(*y), *value, "{:?} {:x} {:?}", scheme, word, level);
                 }
@@ -142,18 +154,9 @@ fn threads_change_nothing() {
     };
     for scheme in [Scheme::Q4, Scheme::Q8] {
         let matrix = matrix(scheme, rows, cols, &w);
-        for input in [
-            Input::int8(&x, tokens, cols),
-            Input::float(&x, tokens, cols),
-        ] {
-            let input = input.unwrap();
-            let run = |threads: usize| {
-                let mut y = vec![f32::NAN; tokens * rows];
-                pool(threads)
-                    .install(|| matrix.multiply(&input, &mut y))
-                    .unwrap();
-                y
-            };
+        for input in [Input::int8(&x, cols), Input::float(&x, cols)] {
+            let run =
+                |threads: usize| pool(threads).install(|| matrix.multiply(Level::best(), &input));
             assert_eq!(run(1), run(3));
         }
     }
@@ -168,11 +171,9 @@ fn poisoned_activations_poison_their_token_only() {
         x[cols + 69] = poison;
         for scheme in [Scheme::Q4, Scheme::Q8] {
             let matrix = matrix(scheme, rows, cols, &w);
-            for input in [Input::int8(&x, 2, cols), Input::float(&x, 2, cols)] {
-                let input = input.unwrap();
+            for input in [Input::int8(&x, cols), Input::float(&x, cols)] {
                 for level in Level::available() {
-                    let mut y = vec![0.0; 2 * rows];
-                    matrix.multiply_at(level, &input, &mut y).unwrap();
+                    let y = matrix.multiply(level, &input);
                     assert!(y[..rows].iter().all(|y| y.is_finite()), "{level:?}");
                     assert!(y[rows..].iter().all(|y| !y.is_finite()), "{level:?}");
                 }
@@ -185,44 +186,19 @@ fn poisoned_activations_poison_their_token_only() {
 fn activations_too_small_for_a_scale_count_as_nothing() {
     let matrix = matrix(Scheme::Q8, 1, 32, &[1.0; 32]);
     for tiny in [0.0, -0.0, f32::MIN_POSITIVE / 1024.0, 1e-45] {
-        let input = Input::int8(&[tiny; 32], 1, 32).unwrap();
-        let mut y = [f32::NAN];
-        matrix.multiply(&input, &mut y).unwrap();
+        let y = matrix.multiply(Level::best(), &Input::int8(&[tiny; 32], 32));
         assert!(y[0].abs() < 1e-36, "{tiny:e}: {}", y[0]);
     }
 }
 
 #[test]
-fn sizes_that_do_not_fit_are_named() {
-    let matrix = matrix(Scheme::Q4, 3, 40, &[0.25; 120]);
-    let input = Input::int8(&[0.0; 80], 2, 40).unwrap();
-    let says = |error: Mismatch, words: &str| assert!(error.to_string().contains(words), "{error}");
-    says(
-        matrix.multiply(&input, &mut [0.0; 3]).unwrap_err(),
-        "outputs: 3 where the product needs 6",
-    );
-    let other = Input::float(&[0.0; 41], 1, 41).unwrap();
-    says(
-        matrix.multiply(&other, &mut [0.0; 3]).unwrap_err(),
-        "columns of the activations: 41",
-    );
-    says(
-        Input::int8(&[0.0; 41], 1, 40).unwrap_err(),
-        "activations: 41",
-    );
-    let geometry = Geometry::of(&[3, 40]).unwrap();
-    says(
-        Matrix::new(Scheme::Q8, geometry, vec![0; 24], vec![0.0; 6]).unwrap_err(),
-        "words: 24",
-    );
-    says(
-        Matrix::new(Scheme::Q4, geometry, vec![0; 24], vec![0.0; 5]).unwrap_err(),
-        "scales: 5",
-    );
-    assert_eq!(matrix.row(2).map(|row| row.len()), Some(40));
-    assert_eq!(matrix.row(3), None);
-    let none = Input::float(&[], 0, 40).unwrap();
-    matrix.multiply(&none, &mut []).unwrap();
+fn rows_come_out_as_they_were_and_others_not_at_all() {
+    let values: Vec<f32> = (0..120).map(|i| (i % 8) as f32 - 4.0).collect();
+    let matrix = matrix(Scheme::Q8, 3, 40, &values);
+    assert_eq!(matrix.unpacked().len(), 120);
+    assert_eq!(row_of(&matrix, 2), matrix.unpacked()[80..]);
+    assert!(row_of(&matrix, 3).is_empty());
+    assert!(matrix.times(&[]).is_empty());
 }
 
 #[test]
@@ -233,7 +209,7 @@ fn the_bench_has_a_row_for_every_kind_and_level() {
         cols: 40,
         tokens: 2,
     };
-    let figures = bench(shape, 0.0, &|| start.elapsed().as_secs_f64()).unwrap();
+    let figures = bench(shape, 0.0, &|| start.elapsed().as_secs_f64());
     assert_eq!(figures.len(), 5 * Level::available().count());
     let kinds: std::collections::BTreeSet<_> = figures
         .iter()
@@ -241,5 +217,5 @@ fn the_bench_has_a_row_for_every_kind_and_level() {
         .collect();
     assert_eq!(kinds.len(), 5);
     let empty = Shape { tokens: 0, ..shape };
-    assert!(bench(empty, 0.0, &|| 0.0).is_err());
+    assert!(bench(empty, 0.0, &|| 0.0).is_empty());
 }

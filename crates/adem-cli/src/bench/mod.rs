@@ -1,5 +1,8 @@
 //! `adem bench`: where the time goes, stage by stage.
 
+mod kernels;
+mod shapes;
+
 use std::fmt;
 use std::io::Cursor;
 
@@ -10,7 +13,7 @@ use burn::tensor::Device;
 use image::ImageFormat;
 use serde::Serialize;
 
-use crate::args::BenchArgs;
+use crate::args::{BenchArgs, BenchCommand};
 use crate::error::CliError;
 use crate::{device, memory, output, package};
 
@@ -37,6 +40,8 @@ struct Report {
     prefill_ms: Spread,
     /// Tokens a second after the first; none where every caption ended at once.
     tokens_per_second: Option<Spread>,
+    /// Kernels launched for a token; none where Burn's own operations have part in it.
+    dispatches_per_token: Option<u64>,
     /// Most memory of the whole process; none where the system does not say.
     peak_bytes: Option<u64>,
 }
@@ -69,6 +74,15 @@ impl Spread {
 }
 
 pub fn run(args: BenchArgs) -> Result<(), CliError> {
+    match args.what {
+        Some(BenchCommand::Kernels(args)) => kernels::run(args),
+        Some(BenchCommand::Shapes(args)) => shapes::run(args),
+        None => model(args),
+    }
+}
+
+/// Measures a package's model, stage by stage.
+fn model(args: BenchArgs) -> Result<(), CliError> {
     let device = device::open(args.model.device)?;
     let place = package::locate(&args.model)?;
     let (captioner, loads) = load_repeatedly(&place, &device, args.runs)?;
@@ -92,6 +106,7 @@ pub fn run(args: BenchArgs) -> Result<(), CliError> {
             vision_ms: stage(|t| t.vision_ms)?,
             prefill_ms: stage(|t| t.prefill_ms)?,
             tokens_per_second: Spread::of(timings.iter().filter_map(Timings::tokens_per_second)),
+            dispatches_per_token: timings.iter().find_map(|t| t.launches),
             peak_bytes: memory::peak_bytes(),
         })
     };
@@ -180,6 +195,9 @@ impl fmt::Display for Report {
             "first caption after loading: {:.1} ms",
             self.first_caption_ms
         )?;
+        if let Some(dispatches) = self.dispatches_per_token {
+            writeln!(f, "dispatches a token: {dispatches}")?;
+        }
         match self.peak_bytes {
             Some(bytes) => writeln!(f, "peak memory: {:.1} MB", bytes as f64 / 1e6),
             None => writeln!(f, "peak memory: not told by this system"),

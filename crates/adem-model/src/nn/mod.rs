@@ -3,20 +3,25 @@
 //! Every layer asks a [`TensorSource`] for its weights; `name` is the path it stands under in a
 //! checkpoint.
 
+mod weight;
+
+use adem_kernels::Matrix;
 use burn::module::{Module, Param};
 use burn::tensor::activation::silu;
-use burn::tensor::module::{layer_norm, linear};
+use burn::tensor::module::layer_norm;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
 use crate::adem::AdemVl;
-
 use crate::source::{SourceError, TensorSource};
+pub use weight::Weight;
 
 /// What layers are built from: the tensors and the device they go to.
 pub struct Builder<'a> {
     source: &'a mut dyn TensorSource,
     device: &'a Device,
     frozen: DType,
+    inference: bool,
+    numbers: usize,
 }
 
 impl<'a> Builder<'a> {
@@ -26,6 +31,8 @@ impl<'a> Builder<'a> {
             source,
             device,
             frozen: DType::F32,
+            inference: false,
+            numbers: 0,
         }
     }
 
@@ -35,6 +42,19 @@ impl<'a> Builder<'a> {
     pub fn with_frozen(mut self, dtype: DType) -> Self {
         self.frozen = dtype;
         self
+    }
+
+    /// The model is for inference alone: matrices that multiply the same activations are laid
+    /// together where the device has kernels that gain by it, and are no parameters then.
+    #[must_use]
+    pub fn for_inference(mut self) -> Self {
+        self.inference = true;
+        self
+    }
+
+    /// Numbers in all tensors handed out so far.
+    pub fn numbers(&self) -> usize {
+        self.numbers
     }
 
     /// The device layers are built on.
@@ -55,28 +75,47 @@ impl<'a> Builder<'a> {
         Ok(Param::from_data(data, self.device))
     }
 
-    /// The parameter `name` of `shape` that multiplies activations: kept in the precision of
+    /// The weight `name` of `shape` that multiplies activations: in blocks where the source has it
+    /// so and the device multiplies those, else a parameter, kept in the precision of
     /// [`with_frozen`](Self::with_frozen) unless it is trained.
     ///
     /// # Errors
-    /// Those of [`TensorSource::tensor`].
-    pub fn matrix(
+    /// Those of [`TensorSource`].
+    pub fn weight<const D: usize>(
         &mut self,
         name: &str,
-        shape: [usize; 2],
-    ) -> Result<Param<Tensor<2>>, SourceError> {
-        if self.frozen == DType::F32 || AdemVl::is_trained(name) {
-            return self.param(name, shape);
+        shape: [usize; D],
+    ) -> Result<Weight<D>, SourceError> {
+        if adem_kernels::keeps_packed(self.device)
+            && let Some(blocks) = self.source.packed(name, &shape)?
+        {
+            let expected = [shape[0], shape[1..].iter().product()];
+            if blocks.shape() != expected {
+                return Err(SourceError::Shape {
+                    name: name.to_owned(),
+                    expected: expected.to_vec(),
+                    found: blocks.shape().to_vec(),
+                });
+            }
+            self.numbers += shape.iter().product::<usize>();
+            return Ok(Weight::Fixed(Box::new(Matrix::packed(blocks, self.device))));
+        }
+        // Convolutions are small, and the first to see the picture.
+        if D != 2 || self.frozen == DType::F32 || AdemVl::is_trained(name) {
+            return self.param(name, shape).map(Weight::Float);
         }
         let data = self.data(name, &shape)?.convert_dtype(self.frozen);
         let tensor = Tensor::from_data(data, (self.device, self.frozen));
-        Ok(Param::from_tensor(tensor))
+        Ok(Weight::Float(Param::from_tensor(tensor)))
     }
 
     fn data(&mut self, name: &str, shape: &[usize]) -> Result<TensorData, SourceError> {
         let data = self.source.tensor(name, shape)?;
         match data.shape().as_slice() == shape {
-            true => Ok(data),
+            true => {
+                self.numbers += shape.iter().product::<usize>();
+                Ok(data)
+            }
             false => Err(SourceError::Shape {
                 name: name.to_owned(),
                 expected: shape.to_vec(),
@@ -90,7 +129,7 @@ impl<'a> Builder<'a> {
 #[derive(Module, Debug)]
 pub struct Linear {
     /// `[out, in]`.
-    pub weight: Param<Tensor<2>>,
+    pub weight: Weight,
     /// `[out]`.
     pub bias: Option<Param<Tensor<1>>>,
 }
@@ -107,7 +146,7 @@ impl Linear {
         bias: bool,
     ) -> Result<Self, SourceError> {
         Ok(Self {
-            weight: b.matrix(&format!("{name}.weight"), [outputs, inputs])?,
+            weight: b.weight(&format!("{name}.weight"), [outputs, inputs])?,
             bias: match bias {
                 true => Some(b.param(&format!("{name}.bias"), [outputs])?),
                 false => None,
@@ -115,28 +154,22 @@ impl Linear {
         })
     }
 
+    /// The outputs of layers without biases below one another, where the
+    /// [builder](Builder::for_inference) lays them together and they are stored alike.
+    pub(crate) fn joined(b: &Builder, parts: &[Self]) -> Option<Self> {
+        if !b.inference || !adem_kernels::multiplies(b.device) {
+            return None;
+        }
+        let parts: Vec<Matrix> = parts.iter().map(|part| part.weight.matrix()).collect();
+        Some(Self {
+            weight: Weight::Fixed(Box::new(Matrix::stacked(&parts)?)),
+            bias: None,
+        })
+    }
+
     /// `[.., in]` to `[.., out]`.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        let bias = self.bias.as_ref().map(|b| b.val());
-        product(x, self.weight.val(), bias)
-    }
-}
-
-/// `x W^T + b` for activations `[.., in]`, weight `[out, in]` and bias `[out]`. A weight kept in
-/// another precision multiplies in that one; the result is in the activations' again.
-pub(crate) fn product<const D: usize>(
-    x: Tensor<D>,
-    weight: Tensor<2>,
-    bias: Option<Tensor<1>>,
-) -> Tensor<D> {
-    let (outer, inner) = (x.dtype(), weight.dtype());
-    if outer == inner {
-        return linear(x, weight.transpose(), bias);
-    }
-    let y = linear(x.cast(inner), weight.transpose(), None).cast(outer);
-    match bias {
-        Some(bias) => y + bias.unsqueeze(),
-        None => y,
+        self.weight.multiply(x, self.bias.as_ref().map(|b| b.val()))
     }
 }
 
@@ -166,7 +199,14 @@ impl LayerNorm {
 
     /// `[.., width]` to the same shape.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        layer_norm(x, self.weight.val(), Some(self.bias.val()), self.eps)
+        let (gain, shift) = (self.weight.val(), self.bias.val());
+        if adem_kernels::multiplies(&x.device()) {
+            let (shape, width) = (x.dims(), gain.dims()[0]);
+            let rows = shape.iter().product::<usize>() / width.max(1);
+            let x = x.reshape([1, rows, width]);
+            return adem_kernels::layer_norm(x, &gain, &shift, self.eps).reshape(shape);
+        }
+        layer_norm(x, gain, Some(shift), self.eps)
     }
 }
 
@@ -191,8 +231,16 @@ impl RmsNorm {
         })
     }
 
+    /// Added to the mean square.
+    pub fn eps(&self) -> f64 {
+        self.eps
+    }
+
     /// `[batch, tokens, dim]` to the same shape.
     pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        if adem_kernels::multiplies(&x.device()) {
+            return adem_kernels::rms_norm(x, &self.weight.val(), self.eps);
+        }
         let scale = (x.clone().square().mean_dim(2) + self.eps).sqrt().recip();
         x * scale * self.weight.val().unsqueeze()
     }
@@ -202,7 +250,7 @@ impl RmsNorm {
 #[derive(Module, Debug)]
 pub struct Embedding {
     /// `[vocabulary, dim]`.
-    pub weight: Param<Tensor<2>>,
+    pub weight: Weight,
 }
 
 impl Embedding {
@@ -216,13 +264,13 @@ impl Embedding {
         [vocabulary, dim]: [usize; 2],
     ) -> Result<Self, SourceError> {
         Ok(Self {
-            weight: b.matrix(&format!("{name}.weight"), [vocabulary, dim])?,
+            weight: b.weight(&format!("{name}.weight"), [vocabulary, dim])?,
         })
     }
 
     /// Token ids `[batch, tokens]` to `[batch, tokens, dim]`.
     pub fn forward(&self, ids: Tensor<2, Int>) -> Tensor<3> {
-        burn::tensor::module::embedding(self.weight.val(), ids).cast(DType::F32)
+        self.weight.matrix().rows(ids).cast(DType::F32)
     }
 }
 

@@ -1,13 +1,11 @@
 //! Activations on their way into products.
 
-use super::super::BLOCK;
-use super::Mismatch;
+use crate::blocks::BLOCK;
 
-/// Activations `[tokens, cols]`, prepared once for any number of products.
+/// Activations `[tokens, columns]`, prepared once for any number of products.
 #[derive(Debug, Clone)]
-pub struct Input {
+pub(super) struct Input {
     tokens: usize,
-    cols: usize,
     values: Values,
 }
 
@@ -34,23 +32,17 @@ pub(super) struct Codes {
 }
 
 impl Input {
-    /// Activations as they are: exact, and slower than [`Input::int8`].
-    ///
-    /// # Errors
-    /// [`Mismatch`], where `values` are not `tokens * cols` many.
-    pub fn float(values: &[f32], tokens: usize, cols: usize) -> Result<Self, Mismatch> {
-        let blocks =
+    /// Activations `[tokens, columns]` as they are: exact, and slower than [`Input::int8`].
+    pub fn float(values: &[f32], columns: usize) -> Self {
+        let values_of =
             |blocks: &mut dyn Iterator<Item = [f32; BLOCK]>| Values::Float(blocks.collect());
-        Self::new(values, tokens, cols, blocks)
+        Self::new(values, columns, values_of)
     }
 
     /// Activations rounded to bytes, each block of 32 columns with a scale of its own: its largest
     /// magnitude over 127. No activation moves by more than half its block's scale.
-    ///
-    /// # Errors
-    /// [`Mismatch`], where `values` are not `tokens * cols` many.
-    pub fn int8(values: &[f32], tokens: usize, cols: usize) -> Result<Self, Mismatch> {
-        Self::new(values, tokens, cols, |blocks| {
+    pub fn int8(values: &[f32], columns: usize) -> Self {
+        Self::new(values, columns, |blocks| {
             Values::Int8(blocks.map(|block| Codes::new(&block)).collect())
         })
     }
@@ -60,35 +52,27 @@ impl Input {
         self.tokens
     }
 
-    /// Columns.
-    pub fn cols(&self) -> usize {
-        self.cols
-    }
-
     pub(super) fn values(&self) -> &Values {
         &self.values
     }
 
     fn new(
         values: &[f32],
-        tokens: usize,
-        cols: usize,
+        columns: usize,
         prepare: impl FnOnce(&mut dyn Iterator<Item = [f32; BLOCK]>) -> Values,
-    ) -> Result<Self, Mismatch> {
-        Mismatch::check("activations", tokens.saturating_mul(cols), values.len())?;
+    ) -> Self {
         let mut blocks = values
-            .chunks(cols.max(1))
+            .chunks_exact(columns)
             .flat_map(|token| token.chunks(BLOCK))
             .map(|part| {
                 let mut block = [0.0; BLOCK];
                 block[..part.len()].copy_from_slice(part);
                 block
             });
-        Ok(Self {
-            tokens,
-            cols,
+        Self {
+            tokens: values.len() / columns,
             values: prepare(&mut blocks),
-        })
+        }
     }
 }
 

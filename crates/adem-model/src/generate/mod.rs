@@ -1,13 +1,16 @@
 //! Generation as an object that is polled: prefill, then one decode step at a time.
 
+mod flight;
+
 use burn::tensor::{DType, Tensor};
 
 use crate::adem::{AdemVl, VisualPrompt};
 use crate::assemble::{Prefix, Slot, with_prefix};
 use crate::error::ModelError;
-use crate::language::{KvCache, Positions, Vision};
+use crate::language::{KvCache, Positions, ResidentCache, Vision};
 use crate::sampling::{Sampler, Sampling};
 use crate::trace::{Sight, Trace};
+use flight::Flights;
 
 /// What a text starts from and when it ends.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,21 +34,36 @@ pub struct StepTokens {
 
 /// A batch of texts being generated. Each [`step`](Self::step) yields one token a row; drop the
 /// object to stop.
+///
+/// One text on a device with kernels, greedily, is decoded ahead of its reader: up to two steps more
+/// than were asked for are computed.
 #[derive(Debug)]
 pub struct Generation<'m> {
     model: &'m AdemVl,
     prompt: VisualPrompt,
     options: GenerationOptions,
     samplers: Vec<Sampler>,
-    cache: KvCache,
+    way: Way,
     padding: Vec<usize>,
+    prompt_tokens: usize,
     /// Slots to feed at the next step.
     next: Vec<Vec<Slot>>,
     ended: Vec<bool>,
     generated: usize,
-    logits: Vec<f32>,
+    logits: Option<Tensor<3>>,
     trace: Option<Trace>,
     sights: Vec<Sight>,
+}
+
+/// How steps are computed.
+#[derive(Debug)]
+enum Way {
+    /// In Burn's operations, any number of rows.
+    Plain(KvCache),
+    /// With kernels, the token chosen here.
+    Resident(Box<ResidentCache>),
+    /// With kernels, the token chosen there.
+    Ahead(Box<Flights>),
 }
 
 impl<'m> Generation<'m> {
@@ -100,17 +118,28 @@ impl<'m> Generation<'m> {
                 Sampling::Greedy => Sampling::Greedy,
             })?);
         }
+        let device = prompt.memory.keys().device();
+        let resident = match rows {
+            1 => ResidentCache::new(&model.llama, &model.config().adem, needed, &device),
+            _ => None,
+        };
+        let way = match (resident, options.sampling) {
+            (Some(cache), Sampling::Greedy) => Way::Ahead(Box::new(Flights::new(cache))),
+            (Some(cache), Sampling::TopP { .. }) => Way::Resident(Box::new(cache)),
+            (None, _) => Way::Plain(KvCache::new(model.config().llama.n_layers)),
+        };
         Ok(Self {
             model,
             prompt,
             options,
             samplers,
-            cache: KvCache::new(model.config().llama.n_layers),
+            way,
             padding,
+            prompt_tokens: longest,
             next: slots,
             ended: vec![false; rows],
             generated: 0,
-            logits: Vec::new(),
+            logits: None,
             trace: None,
             sights: Vec::new(),
         })
@@ -118,10 +147,7 @@ impl<'m> Generation<'m> {
 
     /// Tokens of the longest prompt, visual tokens included.
     pub fn prompt_tokens(&self) -> usize {
-        match self.generated {
-            0 => self.next.first().map_or(0, Vec::len),
-            n => self.cache.tokens() + 1 - n,
-        }
+        self.prompt_tokens
     }
 
     /// Every row has ended, or the limit of new tokens is reached.
@@ -129,10 +155,11 @@ impl<'m> Generation<'m> {
         self.generated >= self.options.max_new_tokens || self.ended.iter().all(|e| *e)
     }
 
-    /// From here on every step notes what its token looked at; see
-    /// [`last_sights`](Self::last_sights).
+    /// Every step notes what its token looks at; see [`last_sights`](Self::last_sights). To be
+    /// called before the first step: what is noted is computed in Burn's operations.
     pub fn trace(&mut self) {
         self.trace = Some(Trace::default());
+        self.way = Way::Plain(KvCache::new(self.model.config().llama.n_layers));
     }
 
     /// What the tokens of the last step looked at, one entry a row; none without
@@ -141,9 +168,9 @@ impl<'m> Generation<'m> {
         &self.sights
     }
 
-    /// Logits of the last step, `[rows * vocabulary]`.
-    pub fn last_logits(&self) -> &[f32] {
-        &self.logits
+    /// Logits of the last step, `[rows, 1, vocabulary]`; `None` before the first.
+    pub fn last_logits(&self) -> Option<Tensor<3>> {
+        self.logits.clone()
     }
 
     /// Computes the next token of every row; `None` when the generation is done.
@@ -154,19 +181,12 @@ impl<'m> Generation<'m> {
         if self.is_done() {
             return Ok(None);
         }
-        self.logits = self.forward().await?;
-        let vocabulary = self.model.config().llama.vocab_size;
-        let mut tokens = Vec::with_capacity(self.ended.len());
-        for (row, logits) in self.logits.chunks_exact(vocabulary).enumerate() {
-            let token = match self.ended[row] {
-                true => None,
-                false => Some(self.samplers[row].choose(logits)?),
-            };
-            let token = token.filter(|t| Some(*t) != self.options.eos);
+        let mut tokens = self.choose().await?;
+        for (row, token) in tokens.iter_mut().enumerate() {
+            *token = token.filter(|t| Some(*t) != self.options.eos);
             self.ended[row] = token.is_none();
             // A row that has ended is fed anything; no other row sees it.
             self.next[row] = vec![Slot::Token(token.unwrap_or(self.options.bos))];
-            tokens.push(token);
         }
         self.generated += 1;
         if self.ended.iter().all(|e| *e) {
@@ -175,23 +195,60 @@ impl<'m> Generation<'m> {
         Ok(Some(StepTokens { tokens }))
     }
 
-    /// Logits `[rows * vocabulary]` after the tokens in `next`.
-    async fn forward(&mut self) -> Result<Vec<f32>, ModelError> {
+    /// Kernels launched for one token after the first; `None` where others than ours have part in
+    /// it, and before the second step.
+    pub fn launches(&self) -> Option<u64> {
+        match &self.way {
+            Way::Ahead(flights) => flights.launches,
+            Way::Plain(_) | Way::Resident(_) => None,
+        }
+    }
+
+    /// The next token of every row, the ending one included; `None` where the row has ended.
+    async fn choose(&mut self) -> Result<Vec<Option<u32>>, ModelError> {
+        let (model, seen) = (self.model, &self.prompt);
+        if let Way::Ahead(flights) = &mut self.way {
+            let first = || model.embed(&self.next, seen.tokens.as_ref());
+            let most = self.options.max_new_tokens;
+            let Some((id, logits)) = flights.next(model, seen, most, first).await? else {
+                return Ok(vec![None]);
+            };
+            self.logits = Some(logits);
+            return Ok(vec![Some(id)]);
+        }
+        let logits = self.forward();
+        self.logits = Some(logits.clone());
+        let logits = read(logits).await?;
+        if let Some(trace) = &self.trace {
+            self.sights = trace.take(&model.config().adem).await?;
+        }
+        let rows = logits.chunks_exact(model.config().llama.vocab_size);
+        let rows = rows.zip(&self.ended).zip(&mut self.samplers);
+        rows.map(|((logits, ended), sampler)| match ended {
+            true => Ok(None),
+            false => sampler.choose(logits).map(Some),
+        })
+        .collect()
+    }
+
+    /// Logits `[rows, 1, vocabulary]` after the tokens in `next`.
+    fn forward(&mut self) -> Tensor<3> {
         let embeddings = self.model.embed(&self.next, self.prompt.tokens.as_ref());
         let [rows, tokens, dim] = embeddings.dims();
-        let positions = Positions::new(tokens, self.cache.tokens(), &self.padding);
-        let vision = Vision {
+        let vision = Some(Vision {
             trace: self.trace.as_ref(),
             ..self.model.vision(&self.prompt)
-        };
+        });
         let llama = &self.model.llama;
-        let hidden = llama.hidden(embeddings, Some(vision), &positions, Some(&mut self.cache));
+        let cache = match &mut self.way {
+            Way::Plain(cache) => cache,
+            Way::Resident(cache) => return llama.step(embeddings, vision, cache),
+            Way::Ahead(flights) => return llama.step(embeddings, vision, &mut flights.cache),
+        };
+        let positions = Positions::new(tokens, cache.tokens(), &self.padding);
+        let hidden = llama.hidden(embeddings, vision, &positions, Some(cache));
         let last = hidden.narrow(1, tokens - 1, 1).reshape([rows, 1, dim]);
-        let logits = read(llama.logits(last)).await?;
-        if let Some(trace) = &self.trace {
-            self.sights = trace.take(&self.model.config().adem).await?;
-        }
-        Ok(logits)
+        llama.logits(last)
     }
 }
 

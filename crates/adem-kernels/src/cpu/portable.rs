@@ -1,10 +1,10 @@
 //! Inner loops in plain Rust, for processors without ones of their own.
 
-use super::super::pack::{unpack4, unpack8};
-use super::super::{BLOCK, Scheme};
 use super::Rows;
 use super::input::Codes;
 use super::walk::{Packed, walk};
+use crate::blocks::{BLOCK, Scheme};
+use crate::blocks::{unpack4, unpack8};
 
 /// Lanes a block's products are added in.
 const LANES: usize = 8;

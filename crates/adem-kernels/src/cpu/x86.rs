@@ -10,10 +10,10 @@
 
 use std::arch::x86_64::*;
 
-use super::super::{BLOCK, Scheme};
 use super::input::Codes;
 use super::walk::{Packed, walk};
 use super::{Rows, portable};
+use crate::blocks::{BLOCK, Scheme};
 
 /// Whether the processor has AVX2 and FMA.
 pub(super) fn has_avx2() -> bool {

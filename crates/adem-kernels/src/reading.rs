@@ -1,0 +1,94 @@
+//! Token ids on their way from the device.
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use burn::tensor::{Int, Tensor};
+
+type Reading = Pin<Box<dyn Future<Output = Result<i64, String>> + Send>>;
+
+/// Readings nobody waits for any more. A device must finish with its copy before the memory is
+/// taken for another one, so they are kept until then.
+static LEFT: Mutex<Vec<Reading>> = Mutex::new(Vec::new());
+
+/// An id that [`next_token`](crate::next_token) left on the device, on its way here. It may be
+/// dropped at any time.
+pub struct IdReading {
+    under_way: Option<Reading>,
+    here: Option<Result<i64, String>>,
+}
+
+impl IdReading {
+    /// Has the device copy the id, `[1]`, after the work it has been given so far; later work does
+    /// not delay it.
+    pub fn start(id: Tensor<1, Int>) -> Self {
+        let mut left = LEFT.lock().unwrap_or_else(PoisonError::into_inner);
+        left.retain_mut(|reading| ask(reading).is_pending());
+        drop(left);
+        // A future does nothing before it is polled; whoever waits for it polls it again.
+        let mut reading: Reading = Box::pin(read(id));
+        match ask(&mut reading) {
+            Poll::Ready(id) => Self {
+                under_way: None,
+                here: Some(id),
+            },
+            Poll::Pending => Self {
+                under_way: Some(reading),
+                here: None,
+            },
+        }
+    }
+
+    /// Waits for the id; none is past the vocabulary but that of logits with NaN.
+    ///
+    /// # Errors
+    /// What the device says.
+    pub async fn finish(mut self) -> Result<i64, String> {
+        if let Some(id) = self.here.take() {
+            return id;
+        }
+        let id = poll_fn(|context| match &mut self.under_way {
+            Some(reading) => reading.as_mut().poll(context),
+            None => Poll::Ready(Err("nothing was read".to_owned())),
+        })
+        .await;
+        self.under_way = None;
+        id
+    }
+}
+
+impl Drop for IdReading {
+    fn drop(&mut self) {
+        if let Some(reading) = self.under_way.take() {
+            let mut left = LEFT.lock().unwrap_or_else(PoisonError::into_inner);
+            left.push(reading);
+        }
+    }
+}
+
+impl fmt::Debug for IdReading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IdReading")
+            .field("here", &self.here)
+            .finish_non_exhaustive()
+    }
+}
+
+fn ask(reading: &mut Reading) -> Poll<Result<i64, String>> {
+    reading
+        .as_mut()
+        .poll(&mut Context::from_waker(Waker::noop()))
+}
+
+async fn read(id: Tensor<1, Int>) -> Result<i64, String> {
+    #[cfg(feature = "wgpu")]
+    if let Some(reading) = crate::gpu::read_id(&id) {
+        return reading.await;
+    }
+    let data = id.into_data_async().await.map_err(|e| e.to_string())?;
+    let first = data.iter::<i64>().next();
+    first.ok_or_else(|| "nothing was read".to_owned())
+}
