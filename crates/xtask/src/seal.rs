@@ -74,7 +74,7 @@ fn pinned(page: &str, boot: &str) -> Option<String> {
     let start = page
         .match_indices("<link")
         .map(|(start, _)| start)
-        .find(|start| tag(page, *start).is_some_and(|tag| tag.contains("as=fetch")))?;
+        .find(|start| tag(page, *start).is_some_and(is_program))?;
     let preload = tag(page, start)?;
     let digest = preload.split("integrity=").nth(1)?;
     let digest = digest.split([' ', '>']).next()?.trim_matches('"');
@@ -83,6 +83,11 @@ fn pinned(page: &str, boot: &str) -> Option<String> {
     }
     let script = format!("<script integrity=\"sha384-{boot}\" data-digest=\"{digest}\" ");
     Some(page.replace(preload, "").replace("<script ", &script))
+}
+
+/// Whether an element preloads the program; quick builds have quotes.
+fn is_program(tag: &str) -> bool {
+    tag.replace('"', "").contains("as=fetch")
 }
 
 /// The element that begins at `start`.
@@ -137,6 +142,8 @@ mod tests {
         let page = "<link href=a.js rel=modulepreload><script data-page=a.js></script><link as=fetch crossorigin href=a.wasm integrity=sha384-AA== rel=preload>";
         let expected = "<link href=a.js rel=modulepreload><script integrity=\"sha384-BB==\" data-digest=\"sha384-AA==\" data-page=a.js></script>";
         assert_eq!(pinned(page, "BB==").as_deref(), Some(expected));
+        let quoted = page.replace("as=fetch", "as=\"fetch\"");
+        assert_eq!(pinned(&quoted, "BB==").as_deref(), Some(expected));
         assert_eq!(pinned("<script src=boot.js></script>", "BB=="), None);
     }
 

@@ -40,14 +40,14 @@ pub(crate) async fn load(
     match origin {
         Origin::Address(address) => {
             let source = Http::new(&address).map_err(|error| error.to_string())?;
-            let loaded = loader.from_source(&source, &address).await;
+            let loaded = loader.bring(&source, &address).await;
             loaded.map_err(|error| explain(&error, &address))
         }
         Origin::Folder(name) => {
-            let loaded = loader.from_source(&Chosen(files), &name).await;
+            let loaded = loader.bring(&Chosen(files), &name).await;
             loaded.map_err(|error| error.to_string())
         }
-        Origin::Stored(id) => loader.from_store(&id).await,
+        Origin::Stored(id) => loader.take_out(&id).await,
     }
 }
 
@@ -57,7 +57,7 @@ struct Loader<'a> {
 }
 
 impl Loader<'_> {
-    async fn from_source<S: WeightSource>(
+    async fn bring<S: WeightSource>(
         self,
         source: &S,
         origin: &str,
@@ -111,7 +111,7 @@ impl Loader<'_> {
         }
     }
 
-    async fn from_store(self, id: &str) -> Result<Loaded, String> {
+    async fn take_out(self, id: &str) -> Result<Loaded, String> {
         let store = Store::open().await.map_err(|refusal| words(&refusal))?;
         let found = store.complete(id).await;
         let found = found.map_err(|refusal| words(&refusal))?;
@@ -163,7 +163,7 @@ async fn manifest<S: WeightSource>(
     origin: &str,
 ) -> Result<Vec<u8>, Fault> {
     if is_offline()
-        && let Some(kept) = store.from_origin(origin).await?
+        && let Some(kept) = store.of_origin(origin).await?
     {
         return Ok(kept);
     }
@@ -178,7 +178,7 @@ async fn manifest<S: WeightSource>(
                 error,
                 PackageError::Source(SourceError::Transport { .. } | SourceError::Status { .. })
             );
-            match store.from_origin(origin).await? {
+            match store.of_origin(origin).await? {
                 Some(kept) if unreachable => Ok(kept),
                 _ => Err(Fault::Package(error)),
             }

@@ -67,7 +67,7 @@ impl Store {
     }
 
     /// The manifest of the whole model that came from `origin`.
-    pub async fn from_origin(&self, origin: &str) -> Result<Option<Vec<u8>>, Refusal> {
+    pub async fn of_origin(&self, origin: &str) -> Result<Option<Vec<u8>>, Refusal> {
         for stored in self.list().await? {
             if stored.complete && stored.origin == origin {
                 let found = self.complete(&stored.id).await?;

@@ -85,6 +85,9 @@ fn rows(state: State) -> Vec<(String, String)> {
                 format!("{} ({})", text::model(&info), info.id),
             );
             row(text::ROW_KEPT, unkept.unwrap_or_else(|| text::YES.into()));
+            if info.kernels.checked > 0 {
+                row(text::ROW_KERNELS, text::kernels(&info.kernels));
+            }
             for (name, value) in &info.provenance {
                 row(&format!("{} {name}", text::ROW_PACKAGE), value.clone());
             }

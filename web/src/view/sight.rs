@@ -10,6 +10,7 @@ use crate::{
     text,
 };
 use leptos::{ev::KeyboardEvent, html, prelude::*, task::spawn_local};
+use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{Event, HtmlDetailsElement, HtmlElement, HtmlImageElement, HtmlInputElement};
 
@@ -160,7 +161,6 @@ fn WordList(all: Memo<Vec<Word>>, place: RwSignal<usize>) -> impl IntoView {
             .get_untracked()
             .and_then(|list| list.children().item(next as u32));
         if let Some(element) = element {
-            use wasm_bindgen::JsCast;
             let _ = element.unchecked_into::<HtmlElement>().focus();
         }
     };

@@ -114,11 +114,11 @@ impl Block {
         let normed = rms_norm(h.clone(), &norm.weight.val(), norm.eps());
         let (normed, residual) = match vision {
             None => (normed, h),
-            Some(Vision { memory, config }) if config.add_to == Stage::MlpOut => {
+            Some(Vision { memory, config, .. }) if config.add_to == Stage::MlpOut => {
                 let residual = memory.attend_onto(h, normed.clone(), config);
                 (normed, residual)
             }
-            Some(Vision { memory, config }) => {
+            Some(Vision { memory, config, .. }) => {
                 (memory.attend_onto(normed.clone(), normed, config), h)
             }
         };
