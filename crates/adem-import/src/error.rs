@@ -6,6 +6,8 @@ use std::path::Path;
 use adem_data::tokenizer::TokenizerError;
 use adem_package::PackageError;
 
+use crate::report::Mismatch;
+
 /// Why an import was refused. The target folder is as it was.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
@@ -86,6 +88,9 @@ pub enum ImportError {
     /// Sources that do not make one package.
     #[error("{0}")]
     Sources(String),
+    /// Tensors missing, left over or of another shape.
+    #[error("{0}")]
+    Mismatch(Box<Mismatch>),
     /// A tokenizer of another kind, or a damaged one.
     #[error("`{file}`: {source}")]
     Tokenizer {

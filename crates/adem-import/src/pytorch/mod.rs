@@ -1,6 +1,7 @@
 //! What `torch.save` writes: a zip archive of a pickle and raw numbers, and before PyTorch 1.6 the
 //! same one after the other.
 
+mod machine;
 mod pickle;
 mod value;
 mod zip;

@@ -4,13 +4,10 @@
 //! here its only calls are those of [`Global`], which are carried out as data. Everything else it
 //! might ask for ends the reading with the name of it.
 
-use std::collections::HashMap;
-
+use super::machine::Machine;
 use super::value::{Global, Id, Storage, Tensor, Value};
 use crate::error::{ImportError, excerpt};
 use crate::limits;
-
-const FORMAT: &str = "PyTorch pickle";
 
 /// What a pickle made.
 #[derive(Debug)]
@@ -23,20 +20,9 @@ pub(super) struct Pickle {
 
 /// Runs the pickle at the front of `bytes`, from `file`.
 pub(super) fn load(file: &str, bytes: &[u8]) -> Result<Pickle, ImportError> {
-    let mut machine = Machine {
-        file,
-        bytes,
-        at: 0,
-        values: Vec::new(),
-        stack: Vec::new(),
-        memo: HashMap::new(),
-    };
+    let mut machine = Machine::new(file, bytes);
     loop {
-        // Every opcode adds one of each at most.
-        let most = machine.values.len().max(machine.stack.len());
-        if most.max(machine.memo.len()) >= limits::VISITS {
-            return Err(machine.fault("more values than are read"));
-        }
+        machine.check_size()?;
         if let Some(root) = machine.step()? {
             return Ok(Pickle {
                 root,
@@ -47,21 +33,7 @@ pub(super) fn load(file: &str, bytes: &[u8]) -> Result<Pickle, ImportError> {
     }
 }
 
-struct Machine<'a> {
-    file: &'a str,
-    bytes: &'a [u8],
-    at: usize,
-    values: Vec<Value>,
-    /// Values, and `None` for marks.
-    stack: Vec<Option<Id>>,
-    memo: HashMap<u32, Id>,
-}
-
-impl<'a> Machine<'a> {
-    fn fault(&self, reason: impl std::fmt::Display) -> ImportError {
-        ImportError::malformed(self.file, FORMAT, format!("byte {}: {reason}", self.at))
-    }
-
+impl Machine<'_> {
     /// Carries out one opcode; the result at the last.
     fn step(&mut self) -> Result<Option<Id>, ImportError> {
         let [code] = self.fixed()?;
@@ -131,15 +103,15 @@ impl<'a> Machine<'a> {
             b']' | 0x8f => self.push(Value::List(Vec::new())),
             b'}' => self.push(Value::Dict(Vec::new())),
             b't' => {
-                let items = self.to_mark()?;
+                let items = self.above_mark()?;
                 self.push(Value::Tuple(items));
             }
             b'l' | 0x91 => {
-                let items = self.to_mark()?;
+                let items = self.above_mark()?;
                 self.push(Value::List(items));
             }
             b'd' => {
-                let items = self.to_mark()?;
+                let items = self.above_mark()?;
                 let pairs = self.pairs(&items)?;
                 self.push(Value::Dict(pairs));
             }
@@ -156,7 +128,7 @@ impl<'a> Machine<'a> {
                 self.append(vec![item])?;
             }
             b'e' | 0x90 => {
-                let items = self.to_mark()?;
+                let items = self.above_mark()?;
                 self.append(items)?;
             }
             b's' => {
@@ -164,7 +136,7 @@ impl<'a> Machine<'a> {
                 self.set(vec![(key, value)])?;
             }
             b'u' => {
-                let items = self.to_mark()?;
+                let items = self.above_mark()?;
                 let pairs = self.pairs(&items)?;
                 self.set(pairs)?;
             }
@@ -204,155 +176,6 @@ impl<'a> Machine<'a> {
             }
         }
         Ok(None)
-    }
-
-    fn take(&mut self, length: usize) -> Result<&'a [u8], ImportError> {
-        let rest = self.bytes.get(self.at..).unwrap_or_default();
-        match rest.get(..length) {
-            Some(taken) => {
-                self.at += length;
-                Ok(taken)
-            }
-            None => Err(self.fault(format_args!(
-                "the pickle ends where {length} more bytes were to follow"
-            ))),
-        }
-    }
-
-    fn fixed<const N: usize>(&mut self) -> Result<[u8; N], ImportError> {
-        let mut bytes = [0; N];
-        bytes.copy_from_slice(self.take(N)?);
-        Ok(bytes)
-    }
-
-    fn length4(&mut self) -> Result<usize, ImportError> {
-        Ok(u32::from_le_bytes(self.fixed()?) as usize)
-    }
-
-    fn length8(&mut self) -> Result<usize, ImportError> {
-        let length = u64::from_le_bytes(self.fixed()?);
-        usize::try_from(length).map_err(|_| self.fault("a length beyond all memory"))
-    }
-
-    /// A little-endian number of any length; one that no size or index can be is not kept.
-    fn long(&mut self, length: usize) -> Result<(), ImportError> {
-        let bytes = self.take(length)?;
-        let value = match bytes.last() {
-            _ if length > 8 => Value::Plain,
-            None => Value::Int(0),
-            Some(last) => {
-                let mut all = [if last & 0x80 == 0 { 0 } else { 0xff }; 8];
-                all[..length].copy_from_slice(bytes);
-                Value::Int(i64::from_le_bytes(all))
-            }
-        };
-        self.push(value);
-        Ok(())
-    }
-
-    fn text(&mut self, length: usize) -> Result<(), ImportError> {
-        let bytes = self.take(length)?;
-        let text =
-            std::str::from_utf8(bytes).map_err(|_| self.fault("a text that is not UTF-8"))?;
-        self.push(Value::Text(text.to_owned()));
-        Ok(())
-    }
-
-    fn skip(&mut self, length: usize) -> Result<(), ImportError> {
-        self.take(length)?;
-        self.push(Value::Plain);
-        Ok(())
-    }
-
-    fn line(&mut self) -> Result<String, ImportError> {
-        let rest = self.bytes.get(self.at..).unwrap_or_default();
-        let end = rest.iter().position(|byte| *byte == b'\n');
-        let line = end.and_then(|end| std::str::from_utf8(&rest[..end]).ok());
-        let line = line.ok_or_else(|| self.fault("a name without an end"))?;
-        self.at += line.len() + 1;
-        Ok(line.to_owned())
-    }
-
-    fn push(&mut self, value: Value) {
-        self.stack.push(Some(self.values.len()));
-        self.values.push(value);
-    }
-
-    fn pop(&mut self) -> Result<Id, ImportError> {
-        match self.stack.pop() {
-            Some(Some(id)) => Ok(id),
-            _ => Err(self.fault("a value is missing")),
-        }
-    }
-
-    fn pop_text(&mut self) -> Result<String, ImportError> {
-        let id = self.pop()?;
-        match &self.values[id] {
-            Value::Text(text) => Ok(text.clone()),
-            _ => Err(self.fault("a name that is no text")),
-        }
-    }
-
-    fn top(&self) -> Result<Id, ImportError> {
-        let top = self.stack.last().copied().flatten();
-        top.ok_or_else(|| self.fault("a value is missing"))
-    }
-
-    fn drop_top(&mut self, code: u8) -> Result<(), ImportError> {
-        if code == b'1' {
-            return self.to_mark().map(drop);
-        }
-        match self.stack.pop() {
-            Some(_) => Ok(()),
-            None => Err(self.fault("a value is missing")),
-        }
-    }
-
-    /// The values above the last mark, which goes too.
-    fn to_mark(&mut self) -> Result<Vec<Id>, ImportError> {
-        let mark = self.stack.iter().rposition(Option::is_none);
-        let mark = mark.ok_or_else(|| self.fault("a mark is missing"))?;
-        let items = self.stack.split_off(mark);
-        Ok(items.into_iter().flatten().collect())
-    }
-
-    fn pairs(&self, items: &[Id]) -> Result<Vec<(Id, Id)>, ImportError> {
-        let (pairs, rest) = items.as_chunks::<2>();
-        if !rest.is_empty() {
-            return Err(self.fault("a key without a value"));
-        }
-        Ok(pairs.iter().map(|[key, value]| (*key, *value)).collect())
-    }
-
-    fn append(&mut self, items: Vec<Id>) -> Result<(), ImportError> {
-        let top = self.top()?;
-        match &mut self.values[top] {
-            Value::List(list) => list.extend(items),
-            _ => return Err(self.fault("items for what is no list")),
-        }
-        Ok(())
-    }
-
-    fn set(&mut self, pairs: Vec<(Id, Id)>) -> Result<(), ImportError> {
-        let top = self.top()?;
-        match &mut self.values[top] {
-            Value::Dict(dict) => dict.extend(pairs),
-            _ => return Err(self.fault("keys for what is no dictionary")),
-        }
-        Ok(())
-    }
-
-    fn remember(&mut self, index: u32) -> Result<(), ImportError> {
-        let top = self.top()?;
-        self.memo.insert(index, top);
-        Ok(())
-    }
-
-    fn recall(&mut self, index: u32) -> Result<(), ImportError> {
-        let id = self.memo.get(&index).copied();
-        let id = id.ok_or_else(|| self.fault(format_args!("nothing was remembered as {index}")))?;
-        self.stack.push(Some(id));
-        Ok(())
     }
 
     fn global(&mut self, module: &str, name: &str) -> Result<(), ImportError> {

@@ -79,3 +79,43 @@ fn every_sound_file_cut_short_anywhere_is_an_error() {
         }
     }
 }
+
+/// The fuzzing targets' seeds, written where `ADEM_FUZZ_SEEDS` says, a folder for each target.
+#[test]
+fn seeds_are_sound_and_written_where_that_is_asked_for() {
+    let names = ["safetensors", "pytorch", "pytorch", "gguf"];
+    let mut seeds: Vec<_> = names.into_iter().zip(sound()).collect();
+    seeds.push(("llama2c", llama2c()));
+    let legacy = seeds[2].1.clone();
+    for (target, bytes) in &seeds {
+        let read = TensorFile::parse(Input::memory(*target, bytes.clone()));
+        assert!(!read.unwrap().entries().is_empty(), "{target}");
+    }
+    // What follows the magic number, version and system.
+    let system = b"little_endian\x88u.";
+    let at = legacy.windows(system.len()).position(|part| part == system);
+    seeds.push(("pickle", legacy[at.unwrap() + system.len()..].to_vec()));
+    // A piece, and a trainer that says BPE.
+    seeds.push(("tokenizer", b"\x0a\x03\x0a\x01a\x12\x02\x18\x02".to_vec()));
+    let Some(folder) = std::env::var_os("ADEM_FUZZ_SEEDS") else {
+        return;
+    };
+    for (index, (target, bytes)) in seeds.iter().enumerate() {
+        let folder = std::path::Path::new(&folder).join(target);
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join(format!("seed-{index}")), bytes).unwrap();
+    }
+}
+
+/// The smallest model llama2.c can write.
+fn llama2c() -> Vec<u8> {
+    let [dim, hidden, layers, heads, kv_heads, vocab, context] = [4, 4, 1, 1, 1, 3, 2];
+    let sizes = [dim, hidden, layers, heads, kv_heads, vocab, context];
+    let mut bytes: Vec<u8> = sizes
+        .iter()
+        .flat_map(|size: &i32| size.to_le_bytes())
+        .collect();
+    let floats = vocab * dim + dim + 4 * dim * dim + dim + 3 * hidden * dim + dim + context * dim;
+    bytes.resize(bytes.len() + 4 * floats as usize, 0);
+    bytes
+}

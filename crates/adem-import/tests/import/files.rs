@@ -70,10 +70,7 @@ pub fn pth_legacy(tensors: &[Named]) -> Vec<u8> {
 }
 
 pub fn gguf(fields: &[(&str, Field)], tensors: &[Named]) -> Vec<u8> {
-    let stored: Vec<_> = tensors
-        .iter()
-        .map(|it| gguf_file::Stored::floats(it))
-        .collect();
+    let stored: Vec<_> = tensors.iter().map(gguf_file::Stored::floats).collect();
     gguf_file::file(3, fields, &stored)
 }
 
