@@ -10,6 +10,7 @@ mod device;
 mod draw;
 mod error;
 mod eval;
+mod import;
 mod memory;
 mod output;
 mod package;
@@ -32,6 +33,9 @@ fn main() -> ExitCode {
         Command::Draw(args) => draw::run(args),
         Command::Train(args) => train::run(args),
         Command::Quantize(args) => quantize::run(args),
+        Command::Import(args) => import::run(args),
+        Command::Inspect(args) => import::inspect::run(args),
+        Command::Verify(args) => import::verify::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Bench(args) => bench::run(args),
     };

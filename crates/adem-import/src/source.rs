@@ -14,6 +14,9 @@ use crate::map::{Mapping, adapters, vision};
 use crate::tensors::{Format, Metadata, TensorFile};
 use crate::tokenizer;
 
+/// Why a plain ViT is no vision tower of ADEM-VL's.
+const NOT_CLIP: &str = "its patches have a bias, its blocks another activation and no norm goes before them, for which ADEM-VL's encoder, CLIP's, has no place; CLIP towers are imported";
+
 /// What a source is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -142,6 +145,12 @@ impl Source {
             let config = Json::find(&beside("config.json"))?;
             let config = config.ok_or_else(|| missing("config.json"))?;
             return Self::hugging_face(path, vec![file], &config);
+        }
+        if has("vit.embeddings.cls_token") {
+            return Err(ImportError::Unknown {
+                file: path.display().to_string(),
+                reason: format!("it is a ViT: {NOT_CLIP}"),
+            });
         }
         Err(ImportError::Unknown {
             file: path.display().to_string(),
@@ -275,10 +284,7 @@ impl Source {
                 source.clip = Some((config, mapping));
                 Ok(source)
             }
-            Some("vit") => Err(json.fault(
-                "model_type",
-                "is `vit`: its patches have a bias, its blocks another activation and no norm goes before them, which ADEM-VL's encoder (CLIP's) has no place for. `adem inspect` shows the file; CLIP towers are imported",
-            )),
+            Some("vit") => Err(json.fault("model_type", format!("is `vit`: {NOT_CLIP}"))),
             _ => {
                 let config = language::hugging_face(json)?;
                 let mapping = language::mapping(&config, Naming::HuggingFace);

@@ -365,7 +365,10 @@ fn folders_that_are_not_whole_are_refused() {
         "vit/model.safetensors",
         safetensors(&[Named::counted("a", &[1], 0)]),
     );
+    let token = Named::counted("vit.embeddings.cls_token", &[1, 1, 4], 0);
+    place.put("vit.safetensors", safetensors(&[token]));
     for (folder, word) in [
+        ("vit.safetensors", "a ViT"),
         ("empty", "no config.json"),
         ("config", "model.safetensors"),
         ("params", "consolidated.00.pth"),
