@@ -138,7 +138,13 @@ fn slice(rows: &[Vec<u32>], from: usize, to: usize) -> Vec<Vec<u32>> {
 }
 
 /// One decoder against one set of expected values.
-fn compare(llama: &Llama, what: &str, expected: &Tensors, backend: &Backend, report: &mut Report) {
+pub fn compare(
+    llama: &Llama,
+    what: &str,
+    expected: &Tensors,
+    backend: &Backend,
+    report: &mut Report,
+) {
     let (device, t) = (&backend.device, &backend.tolerances);
     let ids_ = ids(expected.i64("ids"));
     let all = ids_[0].len();

@@ -11,6 +11,7 @@ mod clip;
 mod compare;
 mod fusion;
 mod generation;
+mod imported;
 mod llama;
 mod quantised;
 mod source;

@@ -1,11 +1,18 @@
 //! A decoder with real trained weights tells its story to the letter.
 
+use std::sync::atomic::AtomicBool;
+
+use adem_data::tokenizer::Tokenizer;
+use adem_import::{ImportOptions, import};
 use adem_model::config::{LlamaConfig, RopeStyle};
 use adem_model::language::Llama;
 use adem_model::nn::Builder;
 use adem_model::{SourceError, TensorSource};
+use adem_package::{Folder, Package};
+use adem_pipeline::PackageSource;
 use adem_tests::golden::{self, Array};
 use burn::tensor::TensorData;
+use pollster::block_on;
 
 use crate::backend::Backend;
 use crate::compare::say;
@@ -204,4 +211,53 @@ fn the_story_is_told_to_the_letter(backend: &Backend) {
     ));
 }
 
-crate::on_every_backend!(the_story_is_told_to_the_letter);
+/// The same through what everybody uses: checkpoint and tokenizer imported as a package.
+fn the_imported_package_tells_it_too(backend: &Backend) {
+    let folder = golden::data().join("stories260K");
+    let checkpoint = folder.join("stories260K.bin");
+    if !checkpoint.exists() {
+        say(&format!(
+            "\n*** SKIPPED: no stories260K.bin in {} (ADEM_DATA) ***\n",
+            folder.display()
+        ));
+        return;
+    }
+    let place = tempfile::tempdir().unwrap();
+    let options = ImportOptions {
+        tokenizer: Some(folder.join("tok512.bin")),
+        ..ImportOptions::default()
+    };
+    import(
+        &[checkpoint],
+        place.path(),
+        &options,
+        |_| {},
+        &AtomicBool::new(false),
+    )
+    .unwrap();
+    let package = block_on(Package::open(Folder::new(place.path()))).unwrap();
+    let config: LlamaConfig =
+        serde_json::from_value(package.manifest().model["llama"].clone()).unwrap();
+    let weights = block_on(package.load_weights(|_| {})).unwrap();
+    let mut source = PackageSource::new(weights);
+    let llama = Llama::new(&mut Builder::new(&mut source, &backend.device), &config).unwrap();
+    source.finish().unwrap();
+    let tokenizer = Tokenizer::from_bytes(package.tokenizer()).unwrap();
+
+    let mut ids = Vec::new();
+    greedy(&llama, &[BOS], STEPS, &backend.device, |token| {
+        ids.push(token);
+        token != BOS
+    });
+    if ids.last() == Some(&BOS) {
+        ids.pop();
+    }
+    let told = std::fs::read_to_string(folder.join("golden_greedy_256.txt")).unwrap();
+    let told = told.strip_suffix('\n').unwrap_or(&told);
+    assert_eq!(tokenizer.decode(&ids).unwrap(), told, "on {}", backend.name);
+}
+
+crate::on_every_backend!(
+    the_story_is_told_to_the_letter,
+    the_imported_package_tells_it_too
+);

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use adem_pipeline::Sampling;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::import::{ImportArgs, InspectArgs, VerifyArgs};
+
 /// Vision and language on your own machine.
 #[derive(Debug, Parser)]
 #[command(name = "adem", version, about, max_term_width = 100)]
@@ -27,6 +29,12 @@ pub enum Command {
     Export(ExportArgs),
     /// Store a model's weights in four or eight bits each.
     Quantize(QuantizeArgs),
+    /// Make a package of other people's weights.
+    Import(ImportArgs),
+    /// List what is in a checkpoint or a package.
+    Inspect(InspectArgs),
+    /// Check every byte of a package.
+    Verify(VerifyArgs),
     /// Measure how good a model is.
     #[command(subcommand)]
     Eval(EvalCommand),

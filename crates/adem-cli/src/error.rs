@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use adem_eval::EvalError;
+use adem_import::ImportError;
 use adem_package::PackageError;
 use adem_pipeline::PipelineError;
 use adem_train::TrainError;
@@ -24,6 +25,13 @@ pub enum CliError {
         package: String,
         source: PackageError,
     },
+    #[error("package {package}: {source}")]
+    Verify {
+        package: String,
+        source: PackageError,
+    },
+    #[error("{0}")]
+    Import(#[from] ImportError),
     #[error("--device {device}: {reason}")]
     Device {
         device: &'static str,
@@ -56,6 +64,7 @@ impl CliError {
             Self::Usage(_) | Self::Eval(EvalError::Zero { .. }) => 2,
             Self::Train(TrainError::Settings { .. } | TrainError::Config { .. }) => 2,
             Self::Stopped
+            | Self::Import(ImportError::Package(PackageError::Stopped))
             | Self::Quantize {
                 source: PackageError::Stopped,
                 ..

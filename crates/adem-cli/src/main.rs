@@ -12,6 +12,7 @@ mod draw;
 mod error;
 mod eval;
 mod export;
+mod import;
 mod memory;
 mod output;
 mod package;
@@ -35,6 +36,9 @@ fn main() -> ExitCode {
         Command::Train(args) => train::run(args),
         Command::Export(args) => export::run(args),
         Command::Quantize(args) => quantize::run(args),
+        Command::Import(args) => import::run(args),
+        Command::Inspect(args) => import::inspect::run(args),
+        Command::Verify(args) => import::verify::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Doctor(args) => doctor::run(args),

@@ -262,6 +262,11 @@ fn command_lines_that_make_no_sense_end_with_two() {
         &["quantize", "package", "--scheme", "q4"],
         &["quantize", "package", "-o", "out"],
         &["quantize", "package", "-o", "out", "--scheme", "q5"],
+        &["import", "package"],
+        &["import", "-o", "out"],
+        &["import", "package", "-o", "out", "--scheme", "q5"],
+        &["inspect"],
+        &["verify"],
         &[],
     ] {
         let ran = place.run(args);
@@ -365,6 +370,63 @@ fn agreement_and_doctor_and_shapes_are_reported() {
         (&"S".into(), &"q4".into())
     );
     assert!(row["tokens_per_second"].as_f64().unwrap() > 0.0);
+}
+
+#[test]
+fn a_package_is_verified_inspected_and_imported_again() {
+    let place = Place::new();
+    let ran = place.run(&["verify", "package", "--json"]);
+    assert_eq!((ran.status, ran.err.as_str()), (0, ""));
+    let sound = &ran.objects()[0];
+    assert_eq!(sound["sound"], true);
+    let seen = place.run(&["inspect", "package", "--json"]);
+    assert_eq!((seen.status, seen.err.as_str()), (0, ""));
+    let seen = &seen.objects()[0];
+    assert_eq!(seen["kind"], "package");
+    assert_eq!(seen["manifest"]["tensors"], sound["tensors"]);
+    assert_eq!(seen["config"]["llama"]["dim"], 16);
+    let table = place.run(&["inspect", "package"]);
+    assert_says(
+        &table.out,
+        &["norm.weight", "F32", "random model", "[16, 16]"],
+    );
+
+    let ran = place.run(&["import", "package", "-o", "again", "--json"]);
+    assert_eq!((ran.status, ran.err.as_str()), (0, ""));
+    let report = &ran.objects()[0];
+    let tensors = report["tensors"].as_array().unwrap();
+    assert!(tensors.iter().all(|tensor| tensor["exact"] == true));
+    let caption = |package: &str| place.run(&["caption", "picture.png", "--package", package]);
+    assert_eq!(caption("again").out, caption("package").out);
+    let ran = place.run(&["import", "package", "-o", "small", "--scheme", "q8"]);
+    assert_eq!((ran.status, ran.err.as_str()), (0, ""));
+    assert_says(
+        &ran.out,
+        &["package: package", "shards", "wrote the package small"],
+    );
+    assert_eq!(caption("small").status, 0);
+
+    fs::write(
+        place.path("again/weights-00001-of-00001.safetensors"),
+        "cut",
+    )
+    .unwrap();
+    let ran = place.run(&["verify", "again"]);
+    assert_eq!((ran.status, ran.out.as_str()), (1, ""));
+    assert_says(
+        &ran.err,
+        &["again", "weights-00001-of-00001.safetensors", "3 bytes"],
+    );
+    for args in [
+        &["inspect", "picture.png"][..],
+        &["inspect", "nowhere"],
+        &["import", "picture.png", "-o", "out"],
+        &["import", "package", "package", "-o", "out"],
+    ] {
+        let ran = place.run(args);
+        assert_eq!((ran.status, ran.out.as_str()), (1, ""), "{args:?}");
+        assert!(!place.path("out").exists(), "{args:?}");
+    }
 }
 
 #[test]

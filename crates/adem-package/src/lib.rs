@@ -6,7 +6,7 @@
 //!   prompts, tasks, provenance, and length and SHA-256 of every other file;
 //! - `tokenizer.json`;
 //! - `weights-00001-of-0000N.safetensors`, shards of at most 64 MiB holding float tensors and
-//!   [quantised](quant) ones.
+//!   [quantised](quant) ones; a weight that alone is longer has a shard to itself.
 //!
 //! Everything in a package is untrusted. Reading goes through a [`WeightSource`] by byte ranges;
 //! every length is checked against a limit before memory is reserved for it, every file against
@@ -56,7 +56,9 @@ pub use package::{Package, Progress, verify};
 pub use source::{Memory, Reading, WeightSource};
 pub use weights::{Storage, TensorView, Weights};
 #[cfg(not(target_arch = "wasm32"))]
-pub use write::{Draft, NewTensor, WriteOptions, write};
+pub use write::{
+    Draft, NewTensor, Sink, StreamOptions, StreamTensor, WriteOptions, write, write_stream,
+};
 
 /// Limits that hold before a byte is believed.
 pub mod limits {
@@ -64,8 +66,15 @@ pub mod limits {
     pub const MANIFEST_BYTES: u64 = 4 << 20;
     /// Longest tokenizer file, bytes.
     pub const TOKENIZER_BYTES: u64 = 32 << 20;
-    /// Longest shard, bytes; also the most that is ever read of any one file.
+    /// Longest shard of several weights, bytes; also the most that is read of any file at once.
     pub const SHARD_BYTES: u64 = 64 << 20;
+    /// Longest shard of a single weight, bytes. A weight is never cut; a large model's embedding
+    /// alone is longer than the shards of others.
+    pub const LONE_SHARD_BYTES: u64 = if cfg!(target_arch = "wasm32") {
+        256 << 20
+    } else {
+        4 << 30
+    };
     /// Most shards in one package.
     pub const SHARDS: usize = 4096;
     /// Longest safetensors header, bytes.

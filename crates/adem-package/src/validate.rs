@@ -8,6 +8,7 @@ use crate::error::PackageError;
 use crate::limits;
 use crate::manifest::{FORMAT_VERSION, ImageSpec, MANIFEST_FILE, Manifest, Prompts, ShardEntry};
 use crate::name::{is_plain, tensor_name_fault};
+use crate::quant::{SCALE_SUFFIX, WORDS_SUFFIX};
 
 /// The place of the question in [`Prompts::question`].
 const QUESTION_SLOT: &str = "{question}";
@@ -139,7 +140,10 @@ impl ShardEntry {
         check(is_plain(&self.file), &field("file"), || {
             format!("{:?} {NOT_PLAIN}", self.file)
         })?;
-        let limit = limits::SHARD_BYTES;
+        let limit = match self.is_of_one_weight() {
+            true => limits::LONE_SHARD_BYTES,
+            false => limits::SHARD_BYTES,
+        };
         check((8..=limit).contains(&self.bytes), &field("bytes"), || {
             format!("must be 8 to {limit}, is {}", self.bytes)
         })?;
@@ -155,6 +159,20 @@ impl ShardEntry {
             )?;
         }
         Ok(())
+    }
+}
+
+impl ShardEntry {
+    /// Whether it holds a single weight, which cannot be cut: one tensor, or codes and scales.
+    fn is_of_one_weight(&self) -> bool {
+        match self.tensors.as_slice() {
+            [_] => true,
+            [words, scales] => {
+                let weight = words.strip_suffix(WORDS_SUFFIX);
+                weight.is_some() && weight == scales.strip_suffix(SCALE_SUFFIX)
+            }
+            _ => false,
+        }
     }
 }
 

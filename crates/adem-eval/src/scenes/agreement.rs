@@ -10,7 +10,8 @@ use adem_pipeline::{Ask, Captioner, Task};
 use serde::{Deserialize, Serialize};
 
 use super::held_out::held_out_seed;
-use super::run::{EvalError, RENDER_SIDE, ScenesProgress};
+use super::run::{RENDER_SIDE, ScenesProgress};
+use crate::error::EvalError;
 use crate::tally::Tally;
 
 /// What to compare on.

@@ -32,7 +32,8 @@ pub struct Quantisation {
     pub importance: bool,
     /// Patterns of weights that were left float on demand.
     pub keep_float: Vec<String>,
-    /// Digest of the manifest of the float package.
+    /// Digest of the manifest of the float package; where there was none because weights were
+    /// quantised as they were imported, of all that was written.
     pub source: Digest,
     /// The quantised weights, sorted by name. All other tensors of the package are float.
     pub tensors: Vec<QuantTensor>,

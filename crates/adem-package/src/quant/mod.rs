@@ -59,12 +59,16 @@ use crate::dtype::Dtype;
 #[cfg(not(target_arch = "wasm32"))]
 pub use convert::{QuantProgress, QuantizeOptions, quantize};
 pub use encode::{Blocks, EncodeError, Errors, Recipe, encode};
-pub(crate) use manifest::Part;
+pub(crate) use manifest::{Part, SCALE_SUFFIX, WORDS_SUFFIX};
 pub use manifest::{QuantTensor, Quantisation};
 #[cfg(not(target_arch = "wasm32"))]
 pub use report::{QuantReport, TensorReport};
 #[cfg(not(target_arch = "wasm32"))]
 pub use rule::Kept;
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use rule::kept;
+#[cfg(not(target_arch = "wasm32"))]
+pub use rule::matches;
 pub use view::QuantView;
 
 /// Columns of one block.

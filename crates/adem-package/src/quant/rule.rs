@@ -26,7 +26,7 @@ pub enum Kept {
 /// a name ending in `weight` (`wq.weight`, `in_proj_weight`, `tok_embeddings.weight`). A
 /// convolution's weight, of more dimensions, is quantised where its inputs, all dimensions but
 /// the first, fill whole blocks, as a patch embedding of 8 x 8 or 16 x 16 pixels does.
-pub(super) fn kept(
+pub(crate) fn kept(
     name: &str,
     shape: &[usize],
     bytes: usize,
@@ -55,7 +55,7 @@ pub(super) fn quantised_bytes(geometry: Geometry, scheme: Scheme, scale: ScaleTy
 }
 
 /// Whether all of `name` fits `pattern`, in which `*` stands for any characters and `?` for one.
-pub(super) fn matches(pattern: &str, name: &str) -> bool {
+pub fn matches(pattern: &str, name: &str) -> bool {
     let (pattern, name): (Vec<char>, Vec<char>) =
         (pattern.chars().collect(), name.chars().collect());
     let (mut p, mut n) = (0, 0);

@@ -69,13 +69,26 @@ fn encode(slot: &Slot, data: &[f32], dtype: Dtype) -> Result<Vec<u8>, PackageErr
         });
     }
     let stored = dtype.encode(data);
-    if let Some(index) = dtype.first_non_finite(&stored) {
-        return Err(PackageError::Overflow {
-            tensor: name.clone(),
-            index,
-            value: data[index],
-            dtype: dtype.name(),
-        });
-    }
+    overflow(name, dtype, &stored, data, 0)?;
     Ok(stored)
+}
+
+/// Refuses finite `values`, elements of a tensor from number `first` on, that became infinite as
+/// they were `stored`.
+pub(super) fn overflow(
+    name: &str,
+    dtype: Dtype,
+    stored: &[u8],
+    values: &[f32],
+    first: usize,
+) -> Result<(), PackageError> {
+    match dtype.first_non_finite(stored) {
+        None => Ok(()),
+        Some(index) => Err(PackageError::Overflow {
+            tensor: name.to_owned(),
+            index: first + index,
+            value: values[index],
+            dtype: dtype.name(),
+        }),
+    }
 }

@@ -3,6 +3,8 @@
 mod commit;
 mod encode;
 mod shards;
+mod staged;
+mod stream;
 
 use std::path::Path;
 
@@ -16,10 +18,13 @@ use crate::manifest::{
     FORMAT_VERSION, ImageSpec, Manifest, Prompts, Provenance, ShardEntry, TOKENIZER_FILE, Task,
     TokenIds, TokenizerEntry,
 };
+use crate::quant::Quantisation;
 use encode::Encoded;
 
 pub(crate) use commit::{Commit, fault};
 pub(crate) use shards::{Layout, Slot, lay_out};
+pub(crate) use staged::{put, sealed};
+pub use stream::{Sink, StreamOptions, StreamTensor, write_stream};
 
 /// What a package is to say of itself: the manifest without what follows from the files.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,7 +63,8 @@ pub struct NewTensor {
 pub struct WriteOptions {
     /// Element type of every tensor.
     pub dtype: Dtype,
-    /// Longest shard, bytes; at most [`limits::SHARD_BYTES`].
+    /// Longest shard, bytes, at most [`limits::SHARD_BYTES`]. There, a tensor that alone is longer
+    /// has a shard of its own of up to [`limits::LONE_SHARD_BYTES`]; below, it is refused.
     pub shard_bytes: u64,
 }
 
@@ -96,14 +102,6 @@ pub fn write(
     let each = (0..encoded.slots.len()).map(|slot| slot..slot + 1);
     let layouts = lay_out(&encoded.slots, each, options.shard_bytes)?;
     let mut commit = Commit::new(folder);
-    let tokenizer = TokenizerEntry {
-        bytes: tokenizer.len() as u64,
-        sha256: Digest::of(tokenizer),
-        file: commit.add(TOKENIZER_FILE, tokenizer.to_vec()),
-        bos: draft.token_ids.bos,
-        eos: draft.token_ids.eos,
-        pad: draft.token_ids.pad,
-    };
     let count = layouts.len();
     let shards: Vec<_> = layouts
         .into_iter()
@@ -118,7 +116,29 @@ pub fn write(
             }
         })
         .collect();
-    let manifest = Manifest {
+    let manifest = manifest(draft, tokenizer, shards, None, &mut commit);
+    let bytes = manifest.to_bytes()?;
+    commit.stage(bytes)?.finish(&manifest)?;
+    Ok(manifest)
+}
+
+/// The manifest of these `shards`; the tokenizer's file is added to `commit`.
+fn manifest(
+    draft: Draft,
+    tokenizer: &[u8],
+    shards: Vec<ShardEntry>,
+    quantisation: Option<Quantisation>,
+    commit: &mut Commit<'_>,
+) -> Manifest {
+    let tokenizer = TokenizerEntry {
+        bytes: tokenizer.len() as u64,
+        sha256: Digest::of(tokenizer),
+        file: commit.add(TOKENIZER_FILE, tokenizer.to_vec()),
+        bos: draft.token_ids.bos,
+        eos: draft.token_ids.eos,
+        pad: draft.token_ids.pad,
+    };
+    Manifest {
         format: FORMAT_VERSION,
         name: draft.name,
         model: draft.model,
@@ -126,15 +146,12 @@ pub fn write(
         prompts: draft.prompts,
         tasks: draft.tasks,
         max_new_tokens: draft.max_new_tokens,
-        quantisation: None,
+        quantisation,
         provenance: draft.provenance,
         tokenizer,
         tensors: shards.iter().map(|shard| shard.tensors.len() as u64).sum(),
         shards,
-    };
-    let bytes = manifest.to_bytes()?;
-    commit.stage(bytes)?.finish(&manifest)?;
-    Ok(manifest)
+    }
 }
 
 /// File name of shard `index` of `count`.

@@ -88,7 +88,8 @@ impl Layout {
 }
 
 /// Lays out `slots` in shards, as few as `limit` bytes each allow in the order of `units`, which
-/// are runs of slots that stay together. Within a shard wider elements come first, so that
+/// are runs of slots that stay together. A unit that is longer than the format's own limit has a
+/// shard to itself; under a lower one it is refused. Within a shard wider elements come first, so that
 /// every tensor starts at a multiple of its element's size; then names decide.
 pub(crate) fn lay_out(
     slots: &[Slot],
@@ -96,10 +97,15 @@ pub(crate) fn lay_out(
     limit: u64,
 ) -> Result<Vec<Layout>, PackageError> {
     let limit = limit.min(limits::SHARD_BYTES);
+    let lone = match limit == limits::SHARD_BYTES {
+        true => limits::LONE_SHARD_BYTES,
+        false => limit,
+    };
     let mut layouts = Vec::new();
     let (mut members, mut entries, mut values) = (Vec::new(), 0, 0);
     for unit in units {
-        // At most what the entries take: no offset has more digits than the limit.
+        // At most what the entries take: no offset has more digits than the limit, but that of a
+        // unit which is alone.
         let wanted: usize = slots[unit.clone()]
             .iter()
             .map(|slot| slot.entry(limit as usize).len() + 1)
@@ -113,11 +119,11 @@ pub(crate) fn lay_out(
         let alone = members
             .is_empty()
             .then(|| layout(slots, unit.clone().collect()));
-        if let Some(alone) = alone.filter(|alone| alone.bytes as u64 > limit) {
+        if let Some(alone) = alone.filter(|alone| alone.bytes as u64 > lone) {
             return Err(PackageError::Unwritable {
                 tensor: slots[unit.start].name.clone(),
                 reason: format!(
-                    "a shard for it alone takes {} bytes, at most {limit} are allowed",
+                    "a shard for it alone takes {} bytes, at most {lone} are allowed",
                     alone.bytes
                 ),
             });

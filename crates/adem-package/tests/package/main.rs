@@ -10,4 +10,5 @@ mod quantised;
 mod round_trip;
 mod server;
 mod shards;
+mod streaming;
 mod writing;

@@ -1,7 +1,5 @@
 //! One shard of the new package.
 
-use std::io::{self, Seek, SeekFrom, Write};
-
 use tempfile::NamedTempFile;
 
 use super::plan::{Fate, Plan, Planned};
@@ -13,7 +11,7 @@ use crate::package::check_finite;
 use crate::quant::encode::{EncodeError, Errors, Recipe, encode};
 use crate::quant::{Geometry, TensorReport};
 use crate::source::WeightSource;
-use crate::write::{Layout, fault};
+use crate::write::{Layout, put, sealed};
 
 /// A shard on disk under a temporary name.
 pub(super) struct Written {
@@ -71,7 +69,7 @@ impl<S: WeightSource, P: FnMut(QuantProgress)> Run<'_, S, P> {
             ));
             self.now.tensors += 1;
         }
-        let sha256 = sealed(&mut staged).map_err(|e| fault(staged.path(), e))?;
+        let sha256 = sealed(&mut staged)?;
         Ok(Written { staged, sha256 })
     }
 
@@ -177,20 +175,4 @@ fn refused(tensor: &Planned<'_>, first: usize, error: EncodeError) -> PackageErr
             reason: error.to_string(),
         },
     }
-}
-
-fn put(staged: &mut NamedTempFile, place: u64, bytes: &[u8]) -> Result<(), PackageError> {
-    let file = staged.as_file_mut();
-    let written = file
-        .seek(SeekFrom::Start(place))
-        .and_then(|_| file.write_all(bytes));
-    written.map_err(|e| fault(staged.path(), e))
-}
-
-/// Brings the file to the disk and returns the digest of what is there.
-fn sealed(staged: &mut NamedTempFile) -> io::Result<Digest> {
-    let file = staged.as_file_mut();
-    file.sync_all()?;
-    file.seek(SeekFrom::Start(0))?;
-    Digest::of_file(file.try_clone()?)
 }

@@ -1,0 +1,110 @@
+//! The command line of `adem import`, `adem inspect` and `adem verify`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use crate::args::ScaleName;
+
+/// How imported weights are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum StorageName {
+    /// Four bits, and half a bit for the scale of its block of 32.
+    Q4,
+    /// Eight bits, and half a bit for the scale of its block of 32.
+    Q8,
+    /// Each by itself, also those that come in blocks.
+    Float,
+}
+
+/// Type of a weight that is stored by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FloatName {
+    /// Single precision.
+    F32,
+    /// Half precision.
+    F16,
+    /// The upper half of single precision.
+    Bf16,
+}
+
+/// How a picture's channels are normalised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum NormalisationName {
+    /// CLIP's constants: captions.
+    Clip,
+    /// ImageNet's constants: ADEM-VL's ScienceQA, instruction and MME checkpoints.
+    Imagenet,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct ImportArgs {
+    /// Files and folders: of Hugging Face's or Meta's LLaMA, GGUF, llama2.c, CLIP (Hugging Face's
+    /// or OpenAI's), ADEM-VL's adapters, a tokenizer, or a package to which the others are added.
+    #[arg(required = true, value_name = "SOURCE")]
+    pub sources: Vec<PathBuf>,
+    /// The new package's folder; a package there is replaced once the new one is complete.
+    #[arg(short, long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// How weights are stored; otherwise as they come, GGUF's blocks as blocks.
+    #[arg(long, value_enum)]
+    pub scheme: Option<StorageName>,
+    /// Type of the weights that are stored by themselves; otherwise the type they come in.
+    #[arg(long, value_enum)]
+    pub dtype: Option<FloatName>,
+    /// How scales are chosen.
+    #[arg(long, value_enum, default_value_t = ScaleName::Search)]
+    pub scale: ScaleName,
+    /// tokenizer.json, SentencePiece's tokenizer.model or llama2.c's tokenizer.bin; otherwise the
+    /// language model's own.
+    #[arg(long, value_name = "FILE")]
+    pub tokenizer: Option<PathBuf>,
+    /// The package's name; otherwise that of the language model's file or folder.
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// How pictures are normalised; otherwise as the vision tower's folder says, else as CLIP does.
+    #[arg(long, value_enum)]
+    pub normalisation: Option<NormalisationName>,
+    /// Context window in tokens; otherwise the language model's.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    pub context: Option<u64>,
+    /// Heads of the vision tower, where its file does not say and they are not 64 channels wide.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1024))]
+    pub vision_heads: Option<u64>,
+    /// Weight of the fusion's output; otherwise the paper's 0.1. A checkpoint does not say its own.
+    #[arg(long, value_name = "A")]
+    pub alpha: Option<f64>,
+    /// Scale of the visual features; otherwise the paper's 0.01.
+    #[arg(long, value_name = "B")]
+    pub beta: Option<f64>,
+    /// Share of the visual tokens that are dropped; otherwise the paper's 0.1.
+    #[arg(long, value_name = "G")]
+    pub gamma: Option<f64>,
+    /// Leave out tensors that are not known, whose whole name fits: `*` stands for any characters,
+    /// `?` for one.
+    #[arg(long, value_name = "PATTERN")]
+    pub ignore: Vec<String>,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct InspectArgs {
+    /// A checkpoint file, a folder of them, or a package's folder.
+    #[arg(value_name = "FILE|FOLDER")]
+    pub path: PathBuf,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct VerifyArgs {
+    /// A package's folder or http:// address.
+    #[arg(value_name = "PACKAGE")]
+    pub package: String,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}

@@ -1,0 +1,191 @@
+//! Sources to a package.
+
+mod copy;
+mod draft;
+mod parts;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use adem_data::image::Normalisation;
+use adem_package::quant::{Method, Scheme};
+use adem_package::{StreamOptions, StreamTensor, limits, write_stream};
+
+use crate::dtype::Dtype;
+use crate::error::ImportError;
+use crate::report::{ImportReport, SourceReport};
+use crate::resolve::Resolved;
+use crate::source::Source;
+use copy::Copy;
+use draft::draft;
+use parts::Parts;
+
+/// How weights are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Storage {
+    /// Floats as floats, and blocks as blocks: GGUF's Q4_0 and Q8_0 bit by bit, Q4_K as q4 and Q6_K
+    /// as q8.
+    #[default]
+    AsFound,
+    /// All of them as floats.
+    Float,
+    /// In four or eight bits, those that [`Kept`](adem_package::quant::Kept) does not name.
+    Quantised(Scheme),
+}
+
+/// Numbers of the fusion that are in no tensor; those left out are the paper's.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct FusionNumbers {
+    /// Weight of the fusion's output; 0.1 in the paper.
+    pub alpha: Option<f64>,
+    /// Scale of the visual features; 0.01 in the paper.
+    pub beta: Option<f64>,
+    /// Share of the visual tokens that are dropped, in [0, 1); 0.1 in the paper.
+    pub gamma: Option<f64>,
+}
+
+/// How an import is made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ImportOptions {
+    /// The tokenizer's file, where it is not that of the language model's source.
+    pub tokenizer: Option<PathBuf>,
+    /// The package's name; otherwise the language model's file or folder.
+    pub name: Option<String>,
+    /// How weights are stored.
+    pub storage: Storage,
+    /// Type of the floats; otherwise that of each source, half precision for what was in blocks.
+    pub dtype: Option<adem_package::Dtype>,
+    /// How scales of quantised weights are chosen.
+    pub method: Method,
+    /// A picture's normalisation; otherwise what the vision tower's folder says, or CLIP's.
+    pub normalisation: Option<Normalisation>,
+    /// Context window in tokens; otherwise what the language model says.
+    pub context: Option<u64>,
+    /// Heads of the vision tower, where a file does not say and they are not 64 channels wide.
+    pub vision_heads: Option<u64>,
+    /// The fusion's numbers, which a checkpoint does not say; otherwise the paper's.
+    pub fusion: FusionNumbers,
+    /// Unknown tensors to be left out: patterns of whole names, in which `*` stands for any
+    /// characters and `?` for one.
+    pub ignore: Vec<String>,
+    /// Longest shard, bytes.
+    pub shard_bytes: u64,
+}
+
+impl Default for ImportOptions {
+    /// Everything as found, shards of 64 MiB.
+    fn default() -> Self {
+        Self {
+            tokenizer: None,
+            name: None,
+            storage: Storage::default(),
+            dtype: None,
+            method: Method::default(),
+            normalisation: None,
+            context: None,
+            vision_heads: None,
+            fusion: FusionNumbers::default(),
+            ignore: Vec::new(),
+            shard_bytes: limits::SHARD_BYTES,
+        }
+    }
+}
+
+/// How far an import is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ImportProgress {
+    /// Bytes of weights read.
+    pub bytes: u64,
+    /// Bytes of weights to read.
+    pub total_bytes: u64,
+    /// Tensors written.
+    pub tensors: usize,
+    /// Tensors of the package.
+    pub total_tensors: usize,
+}
+
+/// Imports `sources`, files or folders of any known kind, as one package in `folder`, which is made
+/// if it is not there.
+///
+/// Each part of the model comes from one source: the language model, the vision tower, the
+/// adapters. A package is a source too, of the parts it has, so that they can be added one at a
+/// time. Everything is checked by name and shape before a weight is read; then weights are read a
+/// few megabytes at a time. `progress` is called after each, and `stop` looked at.
+///
+/// # Errors
+/// [`ImportError`]; the folder's package is as it was.
+pub fn import(
+    sources: &[PathBuf],
+    folder: &Path,
+    options: &ImportOptions,
+    progress: impl FnMut(ImportProgress),
+    stop: &AtomicBool,
+) -> Result<ImportReport, ImportError> {
+    let mut opened = Vec::with_capacity(sources.len());
+    for source in sources {
+        opened.push(Source::open(source, options.vision_heads)?);
+    }
+    let parts = Parts::of(&opened, options)?;
+    let mut left_out = Vec::new();
+    let mut resolved = parts.resolve(&opened, options, &mut left_out)?;
+    resolved.sort_by(|a, b| a.name.cmp(&b.name));
+    let tensors: Vec<_> = resolved.iter().map(|it| stored(it, options)).collect();
+    let draft = draft(&parts, options)?;
+    let mut copy = Copy::new(&resolved, progress, stop);
+    let settings = StreamOptions {
+        method: options.method,
+        shard_bytes: options.shard_bytes,
+    };
+    let manifest = write_stream(
+        folder,
+        draft,
+        &parts.tokenizer,
+        &tensors,
+        &settings,
+        |tensor, sink| copy.tensor(tensor, sink),
+    )?;
+    let made = copy.made;
+    Ok(ImportReport {
+        sources: opened.iter().map(described).collect(),
+        notes: parts.notes(&opened, &made),
+        tensors: made,
+        left_out,
+        bytes_read: copy.now.bytes,
+        bytes_written: manifest.weight_bytes(),
+        shards: manifest.shards.len(),
+    })
+}
+
+fn described(source: &Source) -> SourceReport {
+    SourceReport {
+        path: source.path.clone(),
+        kind: source.kind.name(),
+    }
+}
+
+/// The tensor to be written for `resolved`.
+fn stored(resolved: &Resolved<'_>, options: &ImportOptions) -> StreamTensor {
+    let found = resolved.parts.iter().map(|part| part.entry.dtype);
+    let first = resolved.parts.first().map(|part| part.entry.dtype);
+    let one = first.filter(|first| found.clone().all(|dtype| dtype == *first));
+    let blocks = found.clone().any(Dtype::is_blocks);
+    let widest = match blocks {
+        true => adem_package::Dtype::F16,
+        false => adem_package::Dtype::F32,
+    };
+    let as_found = one.and_then(Dtype::stored).unwrap_or(widest);
+    StreamTensor {
+        name: resolved.name.clone(),
+        shape: resolved.shape.iter().map(|dim| *dim as usize).collect(),
+        dtype: options.dtype.unwrap_or(as_found),
+        scheme: match options.storage {
+            Storage::Float => None,
+            Storage::Quantised(scheme) => Some(scheme),
+            Storage::AsFound => match one {
+                Some(Dtype::Q4_0 | Dtype::Q4K) => Some(Scheme::Q4),
+                Some(Dtype::Q8_0 | Dtype::Q6K) => Some(Scheme::Q8),
+                _ => None,
+            },
+        },
+    }
+}

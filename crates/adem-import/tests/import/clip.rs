@@ -1,0 +1,133 @@
+//! Vision towers from Hugging Face's folders and OpenAI's files.
+
+use std::path::{Path, PathBuf};
+
+use adem_import::ImportOptions;
+use adem_tests::golden::{self, Tensors};
+use serde_json::json;
+
+use crate::files::{Named, golden as all, pth, safetensors};
+use crate::folders::{Place, assert_equal, small_tokenizer};
+
+fn fixtures() -> Vec<PathBuf> {
+    golden::entries("clip", |path| path.join("model.safetensors").exists())
+}
+
+/// What every path must give: OpenAI's tensors are the package's, but for the head.
+fn wanted(fixture: &Path) -> Vec<Named> {
+    let tensors = all(&Tensors::open(&fixture.join("openai.safetensors")));
+    let own = tensors.into_iter().filter(|it| it.name != "visual.proj");
+    own.map(|it| Named {
+        name: format!("backbone.{}", it.name),
+        ..it
+    })
+    .collect()
+}
+
+#[test]
+fn hugging_faces_and_openais_towers_are_the_same() {
+    for fixture in fixtures() {
+        let what = golden::name(&fixture);
+        let config = golden::json(&fixture.join("config.json"));
+        let vision = all(&Tensors::open(&fixture.join("model.safetensors")));
+        let openai = all(&Tensors::open(&fixture.join("openai.safetensors")));
+        let place = Place::new();
+        place.json("tokenizer.json", &small_tokenizer());
+        // CLIPVisionModel.
+        place.json("vision/config.json", &config);
+        place.put("vision/model.safetensors", safetensors(&vision));
+        let [mean, std] = [[0.5, 0.25, 0.125], [1.0, 2.0, 0.5]];
+        let preprocessor = json!({"image_mean": mean, "image_std": std});
+        place.json("vision/preprocessor_config.json", &preprocessor);
+        // CLIPModel: both towers, and buffers that older versions saved.
+        let both = json!({"model_type": "clip", "vision_config": config, "text_config": {}});
+        place.json("both/config.json", &both);
+        let mut towers = vision.clone();
+        towers.push(Named::counted(
+            "text_model.final_layer_norm.weight",
+            &[4],
+            0,
+        ));
+        towers.push(Named::counted("visual_projection.weight", &[4, 4], 0));
+        towers.push(Named::counted("logit_scale", &[], 0));
+        towers.push(Named::counted(
+            "vision_model.embeddings.position_ids",
+            &[1, 3],
+            0,
+        ));
+        place.put("both/pytorch_model.bin", pth(&towers));
+        // OpenAI's state dict, the text tower in it.
+        let mut state = openai.clone();
+        state.push(Named::counted(
+            "transformer.resblocks.0.ln_1.weight",
+            &[4],
+            0,
+        ));
+        state.push(Named::counted("positional_embedding", &[2, 4], 0));
+        state.push(Named::counted("text_projection", &[4, 4], 0));
+        state.push(Named::counted("input_resolution", &[], 0));
+        place.put("openai.pth", pth(&state));
+
+        let options = ImportOptions {
+            vision_heads: config["num_attention_heads"].as_u64(),
+            ..ImportOptions::default()
+        };
+        for (source, left_out) in [("vision", 0), ("both", 4), ("openai.pth", 5)] {
+            let report = place.import(&[source, "tokenizer.json"], &options).unwrap();
+            let (manifest, found) = place.package();
+            let what = format!("{what}, {source}");
+            assert_equal(&found, &wanted(&fixture), &what);
+            assert_eq!(report.left_out.len(), left_out, "{what}");
+            let clip = &manifest.model["clip"];
+            for (ours, theirs) in [
+                ("image_size", "image_size"),
+                ("patch", "patch_size"),
+                ("width", "hidden_size"),
+                ("layers", "num_hidden_layers"),
+                ("heads", "num_attention_heads"),
+                ("ln_eps", "layer_norm_eps"),
+            ] {
+                assert_eq!(clip[ours], config[theirs], "{what}: {ours}");
+            }
+            assert_eq!(clip["run_layers"], -1);
+            let own = source == "vision";
+            assert_eq!(manifest.image.mean == mean, own, "{what}");
+        }
+    }
+}
+
+#[test]
+fn towers_that_are_not_openais_are_refused_by_field() {
+    let fixture = fixtures().remove(0);
+    let place = Place::new();
+    place.json("tokenizer.json", &small_tokenizer());
+    let tensors = all(&Tensors::open(&fixture.join("model.safetensors")));
+    place.put("clip/model.safetensors", safetensors(&tensors));
+    for (field, value) in [
+        ("hidden_act", json!("gelu")),
+        ("intermediate_size", json!(100)),
+        ("num_channels", json!(1)),
+        ("patch_size", json!(7)),
+        ("model_type", json!("siglip")),
+    ] {
+        let mut config = golden::json(&fixture.join("config.json"));
+        config[field] = value;
+        place.json("clip/config.json", &config);
+        let error = place.refused(&["clip", "tokenizer.json"], &ImportOptions::default());
+        assert!(error.contains(field), "{field}: {error}");
+    }
+}
+
+#[test]
+fn a_tower_alone_has_no_tokenizer_and_says_what_to_give() {
+    let fixture = fixtures().remove(0);
+    let place = Place::new();
+    let tensors = all(&Tensors::open(&fixture.join("model.safetensors")));
+    place.put("clip/model.safetensors", safetensors(&tensors));
+    place.json(
+        "clip/config.json",
+        &golden::json(&fixture.join("config.json")),
+    );
+    let error = place.refused(&["clip"], &ImportOptions::default());
+    assert!(error.contains("--tokenizer"), "{error}");
+}

@@ -1,0 +1,18 @@
+//! Checkpoints written out by the tests themselves, in every format, and read back.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod arbitrary;
+mod clip;
+mod files;
+mod folders;
+mod gguf_blocks;
+mod gguf_file;
+mod gguf_models;
+mod inspections;
+mod large;
+mod llama;
+mod pickle_file;
+mod readers;
+mod tokenizers;
+mod whole;
+mod zip_file;
