@@ -26,7 +26,7 @@ use std::{
     env, fs,
     path::{Path, PathBuf},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// On a software GPU, with every shader compiled for the first time.
@@ -104,9 +104,17 @@ fn choose(browser: &Browser, picture: &Path) {
     browser.type_into("#file", picture.to_str().unwrap());
 }
 
+/// Marks an element, so that a later state is known to be new; waits for it, as the page's own
+/// program may not have run yet.
 fn strike(browser: &Browser, selector: &str) {
-    let script = "document.querySelector(arguments[0]).setAttribute('data-state', 'struck')";
-    browser.run(script, &[selector]);
+    let script = "const found = document.querySelector(arguments[0]);
+        found?.setAttribute('data-state', 'struck');
+        return found !== null";
+    let start = Instant::now();
+    while browser.run(script, &[selector]) != true {
+        assert!(start.elapsed() < PATIENCE, "there is no {selector}");
+        thread::sleep(Duration::from_millis(50));
+    }
 }
 
 /// Asks the page a question; gives the end its answer has come to.
