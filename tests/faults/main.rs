@@ -21,7 +21,7 @@ fn load(folder: &Path) -> Result<Captioner, PipelineError> {
 
 fn tiny() -> (tempfile::TempDir, Captioner) {
     let folder = tempfile::tempdir().unwrap();
-    write_tiny_package(folder.path(), 5).unwrap();
+    write_tiny_package(folder.path(), 6).unwrap();
     let captioner = load(folder.path()).unwrap();
     (folder, captioner)
 }

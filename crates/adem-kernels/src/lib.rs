@@ -84,7 +84,7 @@ pub fn multiplies(device: &Device) -> bool {
     has_kernels(device) && !device.is_autodiff()
 }
 
-/// Kernels launched by this process so far: what a piece of work took is the difference.
+/// Kernels launched by this thread so far: what a piece of work took is the difference.
 pub fn launches() -> u64 {
     #[cfg(feature = "wgpu")]
     {

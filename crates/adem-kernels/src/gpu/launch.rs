@@ -1,6 +1,6 @@
 //! From a recipe and buffers to a dispatch.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::cell::Cell;
 
 use burn::backend::wgpu::{CubeTensor, KernelSource, SourceKernel, SourceTemplate};
 use burn::tensor::{DType, Shape};
@@ -15,12 +15,13 @@ pub(crate) const MOST_GROUPS: usize = 65_535;
 /// WebGPU's default limit on the storage buffers of a shader.
 pub(crate) const MOST_BUFFERS: usize = 8;
 
-/// Dispatches so far.
-static LAUNCHES: AtomicU64 = AtomicU64::new(0);
+thread_local! {
+    static LAUNCHES: Cell<u64> = const { Cell::new(0) };
+}
 
-/// Dispatches so far.
+/// Dispatches of this thread so far.
 pub(crate) fn launches() -> u64 {
-    LAUNCHES.load(Ordering::Relaxed)
+    LAUNCHES.get()
 }
 
 /// A dispatch in the making: bindings are numbered in the order they are added.
@@ -105,7 +106,7 @@ impl<'a> Launch<'a> {
         if super::tests::record(&self.recipe) {
             return;
         }
-        LAUNCHES.fetch_add(1, Ordering::Relaxed);
+        LAUNCHES.set(LAUNCHES.get() + 1);
         let words = info
             .iter()
             .flat_map(|v| [(v[0], v[1]), (v[2], v[3])])
