@@ -90,17 +90,21 @@ def decoder(path, q4, dim, layers, heads, kv_heads, ffn, vocab):
     table = g.random.standard_normal((vocab, dim), dtype=np.float32) * 0.02
     x = g.op("Gather", [g.constant("embed", table), "input_ids"])
     norm = g.op("SimplifiedLayerNormalization", [x, g.constant("norm", ones)], epsilon=1e-5, axis=-1)
-    inputs = [value(n, TensorProto.INT64, ["batch", t]) for n, t in
-              (("input_ids", "tokens"), ("attention_mask", "total"))]
-    outputs = [value("logits", TensorProto.FLOAT, ["batch", "tokens", vocab])]
+    inputs = [value(n, TensorProto.INT64, ["batch_size", t]) for n, t in
+              (("input_ids", "sequence_length"), ("attention_mask", "total_sequence_length"))]
+    outputs = [value("logits", TensorProto.FLOAT, ["batch_size", "sequence_length", vocab])]
     for i in range(layers):
         kv = kv_heads * head
         q = g.linear(norm, f"{i}.q", dim, dim)
         k, v = g.linear(norm, f"{i}.k", dim, kv), g.linear(norm, f"{i}.v", dim, kv)
         past = [f"past_key_values.{i}.{part}" for part in ("key", "value")]
         present = [f"present.{i}.{part}" for part in ("key", "value")]
-        inputs += [value(n, TensorProto.FLOAT, ["batch", kv_heads, "past", head]) for n in past]
-        outputs += [value(n, TensorProto.FLOAT, ["batch", kv_heads, "total", head]) for n in present]
+        # transformers.js knows dimensions by these names.
+        before, after = ([
+            "batch_size", kv_heads, f"{which}_sequence_length", head
+        ] for which in ("past", "total"))
+        inputs += [value(n, TensorProto.FLOAT, before) for n in past]
+        outputs += [value(n, TensorProto.FLOAT, after) for n in present]
         attended = f"attended_{i}"
         g.nodes.append(helper.make_node(
             "GroupQueryAttention", [q, k, v, *past, last, total, cos, sin], [attended, *present],
