@@ -129,7 +129,7 @@ fn packages(folder: &Path, name: &str, steps: u32) {
 
 #[test]
 #[ignore = "measures; `cargo xtask bench peers` runs it"]
-fn print_our_figures_beside_the_peers() {
+fn print_a_row_for_each_shape() {
     let peers = PathBuf::from(env::var_os("ADEM_PEERS").expect("ADEM_PEERS: the peers' folder"));
     let shapes = env::var("ADEM_SHAPES").unwrap_or_else(|_| "S,V,M".to_owned());
     let as_json = env::var_os("ADEM_JSON").is_some();
