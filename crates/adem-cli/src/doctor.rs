@@ -93,10 +93,7 @@ pub fn run(args: DoctorArgs) -> Result<(), CliError> {
         check_ms,
         kernels,
     };
-    match args.json {
-        true => output::json(&findings),
-        false => output::line(findings.to_string().trim_end()),
-    }
+    output::report(&findings, args.json)
 }
 
 impl fmt::Display for Findings {

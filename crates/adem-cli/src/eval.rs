@@ -40,10 +40,7 @@ fn agreement(args: AgreementArgs) -> Result<(), CliError> {
     let report = pollster::block_on(running);
     progress.clear();
     let report = report?;
-    match args.json {
-        true => output::json(&report),
-        false => output::line(report.to_string().trim_end()),
-    }
+    output::report(&report, args.json)
 }
 
 fn scenes(args: ScenesArgs) -> Result<(), CliError> {
@@ -67,10 +64,7 @@ fn scenes(args: ScenesArgs) -> Result<(), CliError> {
     let report = pollster::block_on(running);
     progress.clear();
     let report = report?;
-    match args.json {
-        true => output::json(&report),
-        false => output::line(report.to_string().trim_end()),
-    }
+    output::report(&report, args.json)
 }
 
 /// Rows of an evaluated data set that may be bad before it ends with an error.
@@ -106,10 +100,7 @@ fn captions(args: CaptionEvalArgs) -> Result<(), CliError> {
         output::file(path, report.html().as_bytes())?;
     }
     report.show(args.captions);
-    match args.json {
-        true => output::json(&report),
-        false => output::line(report.to_string().trim_end()),
-    }
+    output::report(&report, args.json)
 }
 
 /// Shards, or a file of captions, by the ending.

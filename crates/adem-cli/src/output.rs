@@ -1,5 +1,6 @@
 //! What is printed: plain lines, streamed text, or JSON objects.
 
+use std::fmt::Display;
 use std::fs::{self, File};
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
@@ -135,6 +136,14 @@ pub fn json(value: &impl Serialize) -> Result<(), CliError> {
     let text =
         serde_json::to_string(value).map_err(|error| CliError::Output(io::Error::other(error)))?;
     line(&text)
+}
+
+/// Prints a report: one JSON object where that was asked for, else its words.
+pub fn report(report: &(impl Serialize + Display), as_json: bool) -> Result<(), CliError> {
+    match as_json {
+        true => json(report),
+        false => line(report.to_string().trim_end()),
+    }
 }
 
 /// Prints one line.

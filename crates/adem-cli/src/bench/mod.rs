@@ -111,10 +111,7 @@ fn model(args: BenchArgs) -> Result<(), CliError> {
         })
     };
     let report = measured().ok_or_else(|| CliError::Usage("nothing was measured".to_owned()))?;
-    match args.json {
-        true => output::json(&report),
-        false => output::line(report.to_string().trim_end()),
-    }
+    output::report(&report, args.json)
 }
 
 /// Loads the package `runs` times; at no time are two models held.
