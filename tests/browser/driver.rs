@@ -68,12 +68,7 @@ impl Browser {
     }
 
     fn with(more: &[&str]) -> Self {
-        let mut driver = Command::new("chromedriver")
-            .arg("--port=0")
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("chromedriver starts");
-        let port = port_of(&mut driver);
+        let (driver, port) = start_driver();
         let profile = tempfile::tempdir().expect("a folder for the browser's profile");
         let mut flags: Vec<String> = FLAGS.map(String::from).into();
         flags.extend(more.iter().map(|flag| (*flag).to_owned()));
@@ -246,23 +241,43 @@ fn net_log(profile: &Path) -> PathBuf {
     profile.join("requests.json")
 }
 
-/// The port that the driver says it has taken.
-fn port_of(driver: &mut Child) -> u16 {
+/// How often a driver may find its port taken.
+const ATTEMPTS: usize = 8;
+
+/// A running driver and its port.
+///
+/// The driver takes a free port of IPv4 and wants the same one of IPv6, which a browser of another
+/// test may have by then; it ends, and the next one takes another.
+fn start_driver() -> (Child, u16) {
+    for _ in 0..ATTEMPTS {
+        let mut driver = Command::new("chromedriver")
+            .arg("--port=0")
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("chromedriver starts");
+        if let Some(port) = port_of(&mut driver) {
+            return (driver, port);
+        }
+        let ended = driver.wait().expect("the driver's end");
+        eprintln!("chromedriver ended without a port: {ended}");
+    }
+    panic!("chromedriver found no free port in {ATTEMPTS} attempts");
+}
+
+/// The port that the driver says it has taken; nothing where it ends without one.
+fn port_of(driver: &mut Child) -> Option<u16> {
     let output = driver.stdout.take().expect("the driver's output");
     let mut lines = BufReader::new(output).lines().map_while(Result::ok);
-    let port = lines
-        .by_ref()
-        .find_map(|line| {
-            line.split_once("successfully on port ")?
-                .1
-                .trim_end_matches('.')
-                .parse()
-                .ok()
-        })
-        .expect("the driver's port");
+    let port = lines.by_ref().find_map(|line| {
+        line.split_once("successfully on port ")?
+            .1
+            .trim_end_matches('.')
+            .parse()
+            .ok()
+    })?;
     // Read on, or the driver would wait for us one day.
     thread::spawn(move || lines.for_each(drop));
-    port
+    Some(port)
 }
 
 fn post(url: &str, body: &Value) -> Value {
