@@ -137,11 +137,14 @@ impl Browser {
 
     /// Runs a script in every page from here on, before the page's own.
     pub fn before_each_page(&self, script: &str) {
-        let wanted = json!({
-            "cmd": "Page.addScriptToEvaluateOnNewDocument",
-            "params": { "source": script },
-        });
-        self.send("/goog/cdp/execute", &wanted);
+        let source = json!({ "source": script });
+        self.devtools("Page.addScriptToEvaluateOnNewDocument", &source);
+    }
+
+    /// A command of Chromium's DevTools protocol, and its answer.
+    pub fn devtools(&self, command: &str, parameters: &Value) -> Value {
+        let wanted = json!({ "cmd": command, "params": parameters });
+        self.send("/goog/cdp/execute", &wanted)
     }
 
     /// Presses and lets go of a key, wherever the focus is. Special keys have code points of their

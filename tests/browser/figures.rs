@@ -1,6 +1,6 @@
 //! The page's times in a real browser, printed: `cargo xtask bench page`.
 
-use super::{ENDS, PATIENCE, driver::Browser, page, samples};
+use super::{ENDS, PATIENCE, audit::OBSERVERS, driver::Browser, page, samples};
 use serde_json::Value;
 
 /// Browsers started for each engine.
@@ -35,6 +35,7 @@ fn print_the_times_of_both_engines() {
 /// shows what waiting feels like, the second what is left when everything is warm.
 fn figures(url: &str, webgpu: bool) -> Vec<(String, f64)> {
     let browser = Browser::start(webgpu);
+    browser.before_each_page(OBSERVERS);
     browser.open(url);
     let mut all = Vec::new();
     for (turn, picture) in ["first", "second"].into_iter().zip(samples()) {
@@ -58,6 +59,23 @@ fn figures(url: &str, webgpu: bool) -> Vec<(String, f64)> {
         "navigation to first caption, ms".into(),
         first.parse().unwrap(),
     ));
+    let script = "const [paint] = performance.getEntriesByName('first-contentful-paint');
+        return [paint.startTime, window.seen.largest, window.seen.blocked, window.seen.shift]";
+    let names = [
+        "first contentful paint, ms",
+        "largest contentful paint, ms",
+        "total blocking time, ms",
+        "cumulative layout shift",
+    ];
+    let Value::Array(values) = browser.run(script, &[]) else {
+        panic!("the page has no paint");
+    };
+    all.extend(
+        names
+            .into_iter()
+            .zip(values)
+            .map(|(name, value)| (name.to_owned(), value.as_f64().unwrap())),
+    );
     all
 }
 

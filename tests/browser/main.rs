@@ -4,6 +4,7 @@
 //! Where they are missing the tests say so and pass, unless `ADEM_BROWSER` or `CI` is set.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod audit;
 mod driver;
 mod figures;
 mod flow;

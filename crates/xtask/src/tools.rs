@@ -28,15 +28,18 @@ pub(crate) fn for_web() -> Result<OsString, Failure> {
     let path = path_with(&folder.join("bin"));
     // wasm-bindgen's two halves must be equal. Its own lock file names a crate that the registry
     // no longer has; Trunk's is good.
+    let bindgen = locked_version("wasm-bindgen")?;
     registry_tool(
         &path,
         &folder,
         "wasm-bindgen",
         "wasm-bindgen-cli",
-        &locked_version("wasm-bindgen")?,
-        false,
+        &bindgen,
+        &[],
     )?;
-    registry_tool(&path, &folder, "trunk", "trunk", TRUNK, true)?;
+    // Without what it would download other tools and news of itself with.
+    let trunk = ["--locked", "--no-default-features"];
+    registry_tool(&path, &folder, "trunk", "trunk", TRUNK, &trunk)?;
     Ok(path)
 }
 
@@ -89,13 +92,15 @@ fn wasm_target() -> Result<(), Failure> {
 }
 
 /// Installs `package` from the crate registry unless `program` of that version is on `path`.
+///
+/// It runs for seconds and is compiled for minutes: little is optimised, nothing across crates.
 fn registry_tool(
     path: &OsString,
     folder: &Path,
     program: &str,
     package: &str,
     version: &str,
-    locked: bool,
+    options: &[&str],
 ) -> Result<(), Failure> {
     let found = output(find(program, path).arg("--version"));
     if found.is_some_and(|found| found.split_whitespace().nth(1) == Some(version)) {
@@ -104,14 +109,13 @@ fn registry_tool(
     step(format_args!(
         "installing {package} {version}, once (some minutes)"
     ));
-    let mut install = cargo();
-    install
+    run(cargo()
         .args(["install", package, "--version", version, "--root"])
-        .arg(folder);
-    if locked {
-        install.arg("--locked");
-    }
-    run(&mut install)
+        .arg(folder)
+        .args(options)
+        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
+        .env("CARGO_PROFILE_RELEASE_LTO", "off")
+        .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16"))
 }
 
 /// `program` from the first folder of `path` that has it. (The standard library would look in our
