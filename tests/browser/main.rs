@@ -7,6 +7,7 @@
 mod audit;
 mod driver;
 mod figures;
+mod firefox;
 mod flow;
 mod gate;
 mod keeping;

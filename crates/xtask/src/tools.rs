@@ -19,7 +19,12 @@ const TRUNK: &str = "0.21.14";
 const WASM: &str = "wasm32-unknown-unknown";
 
 /// What the browser test and the tests on software Vulkan run on, as Debian names it.
-const PACKAGES: [&str; 3] = ["chromium", "chromium-driver", "mesa-vulkan-drivers"];
+const PACKAGES: [&str; 4] = [
+    "chromium",
+    "chromium-driver",
+    "firefox-esr",
+    "mesa-vulkan-drivers",
+];
 
 /// `PATH` with the tools that build the page in front, installing those that are missing.
 pub(crate) fn for_web() -> Result<OsString, Failure> {
@@ -43,7 +48,7 @@ pub(crate) fn for_web() -> Result<OsString, Failure> {
     Ok(path)
 }
 
-/// Makes sure that Chromium, its driver and software Vulkan are there.
+/// Makes sure that the browsers, Chromium's driver and software Vulkan are there.
 pub(crate) fn for_browser() -> Result<(), Failure> {
     if output(command("dpkg-query").arg("--version")).is_none() {
         // Not Debian's family: whoever runs the tests here has a browser of their own.
