@@ -1,8 +1,10 @@
-//! The loop on a toy stage: resuming, several devices, accumulation, clipping, losses that are not
-//! finite, checkpoints and their faults.
+//! The loop on a toy stage: resuming, what is told, several devices, accumulation, clipping, losses
+//! that are not finite, checkpoints and their faults.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
+#[path = "common/events.rs"]
+mod events;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -12,6 +14,7 @@ use std::process::Command;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use adem_train::{
     Context, Log, NotFinite, Numbered, Outcome, Stage, StagePlan, Told, TrainError, Validation,
@@ -20,6 +23,7 @@ use adem_train::{
 use burn::optim::GradientsParams;
 use burn::tensor::Device;
 use common::{Fit, plan};
+use events::{Scalar, scalars};
 use safetensors::SafeTensors;
 
 fn fit() -> Fit {
@@ -161,6 +165,65 @@ fn a_run_killed_in_the_middle_of_a_save_goes_on_to_the_same_bits() {
         expected,
         bits(&finished(&heavy(), &saved_often(killed.path())))
     );
+}
+
+/// Runs `stage` to its end, or one step where it is told to `stop`, with `metrics.jsonl` in `folder`.
+fn logged(stage: &Fit, plan: &StagePlan, folder: &Path, stop: bool) {
+    let mut log = Log::new(folder, |_| ()).unwrap();
+    run_and_log(stage, plan, &mut log, &AtomicBool::new(stop)).unwrap();
+}
+
+/// The lines of `metrics.jsonl`.
+fn metrics(folder: &Path) -> Vec<serde_json::Value> {
+    let text = fs::read_to_string(folder.join("metrics.jsonl")).unwrap();
+    let parse = |line| serde_json::from_str(line).unwrap();
+    text.lines().map(parse).collect()
+}
+
+#[test]
+fn tensorboard_reads_what_metrics_jsonl_says_of_a_resumed_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = StagePlan {
+        report_every: Duration::ZERO,
+        validate_steps: Some(4),
+        ..plan(folder.path(), 12)
+    };
+    for stop in [true, true, true, false] {
+        logged(&fit(), &plan, folder.path(), stop);
+    }
+    let mut files: Vec<_> = fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.to_string_lossy().contains("/events.out.tfevents."))
+        .collect();
+    // As TensorBoard does.
+    files.sort();
+    assert_eq!(files.len(), 4);
+    let found = files.iter().flat_map(|f| scalars(&fs::read(f).unwrap()));
+    let found: Vec<Scalar> = found.collect();
+    let expected: Vec<Scalar> = metrics(folder.path())
+        .iter()
+        .flat_map(|line| {
+            let of = |tag: &str, value: &serde_json::Value| {
+                value.as_f64().map(|value| Scalar {
+                    step: line["step"].as_u64().unwrap(),
+                    tag: format!("fit/{tag}"),
+                    value: value as f32,
+                })
+            };
+            let look = &line["validation"];
+            [
+                of("loss", &line["loss"]),
+                of("lr", &line["lr"]),
+                of("samples_per_second", &line["samples_per_second"]),
+                of("validation_loss", &look["loss"]),
+                of("cider", &look["cider"]),
+            ]
+        })
+        .flatten()
+        .collect();
+    assert_eq!(expected.len(), 12 * 3 + 3 * 2);
+    assert_eq!(found, expected);
 }
 
 #[test]
