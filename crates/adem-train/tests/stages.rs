@@ -112,59 +112,14 @@ fn heavy() -> Fit {
     }
 }
 
+/// 60 steps, each with a checkpoint and a report.
 fn saved_often(folder: &Path) -> StagePlan {
     StagePlan {
         save_steps: Some(1),
         keep: 2,
-        ..plan(folder, 40)
+        report_every: Duration::ZERO,
+        ..plan(folder, 60)
     }
-}
-
-/// Not a test of its own: the process that the next test kills.
-#[test]
-fn child_that_is_killed_while_it_saves() {
-    let Some(folder) = std::env::var_os(CHILD) else {
-        return;
-    };
-    let plan = saved_often(Path::new(&folder));
-    let _ = run(&heavy(), &plan, &AtomicBool::new(false));
-}
-
-#[test]
-fn a_run_killed_in_the_middle_of_a_save_goes_on_to_the_same_bits() {
-    let [whole, killed] = [(); 2].map(|()| tempfile::tempdir().unwrap());
-    let expected = bits(&finished(&heavy(), &saved_often(whole.path())));
-    let part = killed.path().join("fit.safetensors.part");
-    let good = killed.path().join("fit.safetensors");
-    let mut in_the_middle = 0;
-    for _ in 0..3 {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "child_that_is_killed_while_it_saves"])
-            .env(CHILD, killed.path())
-            .stdout(std::process::Stdio::null())
-            .spawn()
-            .unwrap();
-        let begun = fs::metadata(&good).and_then(|m| m.modified()).ok();
-        loop {
-            let now = fs::metadata(&good).and_then(|m| m.modified()).ok();
-            if part.exists() && now.is_some() && now != begun {
-                break;
-            }
-            assert!(child.try_wait().unwrap().is_none(), "it came to its end");
-            std::thread::yield_now();
-        }
-        child.kill().unwrap();
-        child.wait().unwrap();
-        in_the_middle += usize::from(part.exists());
-    }
-    // Rarely the file is whole again by the time the signal arrives; never all three times.
-    assert!(in_the_middle > 0, "no save was cut short");
-    // What a save cut short leaves behind is no checkpoint.
-    fs::write(&part, b"half a checkpoint").unwrap();
-    assert_eq!(
-        expected,
-        bits(&finished(&heavy(), &saved_often(killed.path())))
-    );
 }
 
 /// Runs `stage` to its end, or one step where it is told to `stop`, with `metrics.jsonl` in `folder`.
@@ -178,6 +133,100 @@ fn metrics(folder: &Path) -> Vec<serde_json::Value> {
     let text = fs::read_to_string(folder.join("metrics.jsonl")).unwrap();
     let parse = |line| serde_json::from_str(line).unwrap();
     text.lines().map(parse).collect()
+}
+
+/// Step, and the bits of loss and learning rate, of each line of `metrics.jsonl`.
+fn losses(folder: &Path) -> Vec<(u64, u32, u64)> {
+    let bits = |line: &serde_json::Value| {
+        let number = |key: &str| line[key].as_f64().unwrap();
+        let loss = number("loss") as f32;
+        (
+            line["step"].as_u64().unwrap(),
+            loss.to_bits(),
+            number("lr").to_bits(),
+        )
+    };
+    metrics(folder).iter().map(bits).collect()
+}
+
+/// Not a test of its own: the process that the next test kills.
+#[test]
+fn child_that_is_killed_while_it_saves() {
+    let Some(folder) = std::env::var_os(CHILD) else {
+        return;
+    };
+    let folder = Path::new(&folder);
+    logged(&heavy(), &saved_often(folder), folder, false);
+}
+
+#[test]
+fn a_run_killed_in_the_middle_of_a_save_goes_on_to_the_same_bits() {
+    let [whole, killed] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let (whole, killed) = (whole.path(), killed.path());
+    logged(&heavy(), &saved_often(whole), whole, false);
+    let expected = losses(whole);
+    assert!(expected.iter().map(|line| line.0).eq(1..=60));
+
+    let part = killed.join("fit.safetensors.part");
+    let good = killed.join("fit.safetensors");
+    let reached = |step: u64| {
+        let text = fs::read_to_string(killed.join("metrics.jsonl")).unwrap_or_default();
+        text.contains(&format!("\"step\":{step},"))
+    };
+    let mut in_the_middle = 0;
+    for step in [7, 22, 37] {
+        let begun = fs::metadata(&good).and_then(|m| m.modified()).ok();
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "child_that_is_killed_while_it_saves"])
+            .env(CHILD, killed)
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        loop {
+            let now = fs::metadata(&good).and_then(|m| m.modified()).ok();
+            if reached(step) && part.exists() && now.is_some() && now != begun {
+                break;
+            }
+            assert!(child.try_wait().unwrap().is_none(), "it came to its end");
+            std::thread::yield_now();
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        in_the_middle += usize::from(part.exists());
+    }
+    // Rarely the file is whole again by the time the signal arrives; never all three times.
+    assert!(in_the_middle > 0, "no save was cut short");
+    // What a save cut short leaves behind is no checkpoint.
+    fs::write(&part, b"half a checkpoint").unwrap();
+
+    let done: usize = metadata(&good)["step"].parse().unwrap();
+    assert!((36..60).contains(&done), "killed after step {done}");
+    let before = losses(killed).len();
+    logged(&heavy(), &saved_often(killed), killed, false);
+    let all = losses(killed);
+    assert_eq!(
+        all[before..],
+        expected[done..],
+        "losses after the last kill"
+    );
+    // Steps that were done twice, and those of the killed processes.
+    for line in &all {
+        assert_eq!(line, &expected[line.0 as usize - 1]);
+    }
+    // Weights and both moments.
+    let [expected, found] = [whole, killed].map(|folder| {
+        let all = tensors(&folder.join("fit.safetensors"));
+        all.into_iter()
+            .map(|(name, values)| (name, bits(&values)))
+            .collect::<BTreeMap<_, _>>()
+    });
+    let names = [
+        "optimiser.first.weight",
+        "optimiser.second.weight",
+        "weight",
+    ];
+    assert!(expected.keys().eq(names), "{:?}", expected.keys());
+    assert!(expected == found, "weights or moments differ");
 }
 
 #[test]
