@@ -57,7 +57,7 @@ pub struct DoctorArgs {
 /// Which model runs where.
 #[derive(Debug, Clone, Args)]
 pub struct ModelArgs {
-    /// The model: a package's folder or http:// address. Otherwise $ADEM_PACKAGE, the folder
+    /// The model: a package's folder or http(s):// address. Otherwise $ADEM_PACKAGE, the folder
     /// `package` beside this program, or the one that is shipped with its source.
     #[arg(long, value_name = "DIR")]
     pub package: Option<String>,
@@ -167,7 +167,7 @@ pub enum EvalCommand {
 
 #[derive(Debug, Clone, Args)]
 pub struct CaptionEvalArgs {
-    /// WebDataset shards, paths or http:// addresses, also as val-{0000..0003}.tar; or one file of
+    /// WebDataset shards, paths or http(s):// addresses, also as val-{0000..0003}.tar; or one file of
     /// captions: .csv, .tsv, .jsonl or .json.
     #[arg(long, required = true, num_args = 1.., value_name = "SHARD")]
     pub data: Vec<String>,
@@ -195,7 +195,7 @@ pub struct CaptionEvalArgs {
 
 #[derive(Debug, Clone, Args)]
 pub struct AgreementArgs {
-    /// The model to compare with: a package's folder or http:// address.
+    /// The model to compare with: a package's folder or http(s):// address.
     #[arg(long, value_name = "DIR")]
     pub against: String,
     /// How many generated scenes to compare on.
@@ -330,7 +330,7 @@ pub enum ScaleName {
 
 #[derive(Debug, Clone, Args)]
 pub struct QuantizeArgs {
-    /// The model: a package's folder or http:// address, its weights float.
+    /// The model: a package's folder or http(s):// address, its weights float.
     #[arg(value_name = "PACKAGE")]
     pub package: String,
     /// The new package's folder; a package there is replaced once the new one is complete.

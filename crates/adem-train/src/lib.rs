@@ -26,6 +26,7 @@ mod schedule;
 mod stage;
 mod store;
 pub mod task;
+mod tensorboard;
 mod tensors;
 mod weights;
 

@@ -1,4 +1,5 @@
-//! What a run tells while it works: a line on the terminal and `metrics.jsonl`.
+//! What a run tells while it works: a line on the terminal, `metrics.jsonl`, and the same for
+//! TensorBoard.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -9,6 +10,7 @@ use serde::Serialize;
 
 use crate::error::TrainError;
 use crate::stage::Quality;
+use crate::tensorboard::Events;
 
 /// State of a stage, reported now and then.
 #[derive(Debug, Clone, Serialize)]
@@ -54,6 +56,32 @@ pub enum Told<'a> {
     Look(&'a Look),
 }
 
+impl Told<'_> {
+    /// The step and its numbers, by TensorBoard's tag, as `tune/loss`.
+    fn scalars(&self) -> (u64, Vec<(String, f32)>) {
+        let (stage, step, values) = match self {
+            Self::Report(r) => {
+                let mut values = vec![
+                    ("loss", r.loss),
+                    ("lr", r.lr as f32),
+                    ("samples_per_second", r.samples_per_second as f32),
+                ];
+                if r.skipped > 0 {
+                    values.push(("skipped", r.skipped as f32));
+                }
+                (r.stage, r.step, values)
+            }
+            Self::Look(l) => {
+                let mut values = vec![("validation_loss", l.validation.loss as f32)];
+                values.extend(l.validation.cider.map(|cider| ("cider", cider as f32)));
+                (l.stage, l.step, values)
+            }
+        };
+        let tagged = |(name, value)| (format!("{stage}/{name}"), value);
+        (step, values.into_iter().map(tagged).collect())
+    }
+}
+
 #[allow(clippy::trivially_copy_pass_by_ref)] // serde asks for a reference
 fn is_zero(n: &u64) -> bool {
     *n == 0
@@ -61,24 +89,32 @@ fn is_zero(n: &u64) -> bool {
 
 /// Where reports go.
 pub struct Log {
-    file: Option<File>,
+    kept: Option<Kept>,
     show: Box<dyn FnMut(Told<'_>)>,
 }
 
+/// Where reports stay.
+struct Kept {
+    metrics: File,
+    events: Events,
+}
+
 impl Log {
-    /// Appends to `metrics.jsonl` in `folder` and calls `show` with everything told.
+    /// Appends to `metrics.jsonl` in `folder`, writes an event file of its own for TensorBoard there,
+    /// and calls `show` with everything told.
     ///
     /// # Errors
     /// [`TrainError::File`] when the file cannot be opened.
     pub fn new(folder: &Path, show: impl FnMut(Told<'_>) + 'static) -> Result<Self, TrainError> {
         let path = folder.join("metrics.jsonl");
-        let file = OpenOptions::new()
+        let metrics = OpenOptions::new()
             .create(true)
             .append(true)
             .open(&path)
             .map_err(|e| TrainError::file(path, e))?;
+        let events = Events::new(folder);
         Ok(Self {
-            file: Some(file),
+            kept: Some(Kept { metrics, events }),
             show: Box::new(show),
         })
     }
@@ -86,7 +122,7 @@ impl Log {
     /// Tells nobody.
     pub fn silent() -> Self {
         Self {
-            file: None,
+            kept: None,
             show: Box::new(|_| ()),
         }
     }
@@ -96,13 +132,19 @@ impl Log {
             Told::Report(report) => serde_json::to_string(report),
             Told::Look(look) => serde_json::to_string(look),
         };
-        if let (Some(file), Ok(line)) = (&mut self.file, line) {
-            // Metrics are a convenience: a full disk is reported by the next checkpoint.
-            let _ = writeln!(file, "{line}");
+        if let (Some(kept), Ok(line)) = (&mut self.kept, line) {
+            // Metrics are a convenience: a full disk is reported by the next checkpoint. A line is
+            // written in one piece, so that a killed process leaves whole ones.
+            let _ = kept.metrics.write_all(format!("{line}\n").as_bytes());
+            let (step, scalars) = told.scalars();
+            let _ = kept.events.add(step, &scalars);
         }
         (self.show)(told);
     }
 }
+
+/// Time between the reports of a recipe.
+pub(crate) const REPORT_EVERY: Duration = Duration::from_secs(10);
 
 /// Gathers losses and time between reports.
 pub(crate) struct Meter {

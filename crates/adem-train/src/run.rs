@@ -51,6 +51,8 @@ pub struct StagePlan {
     pub not_finite: NotFinite,
     /// Where the checkpoint stands.
     pub checkpoint: PathBuf,
+    /// Time between reports.
+    pub report_every: Duration,
     /// Time between checkpoints.
     pub save_every: Duration,
     /// Steps between checkpoints, where that is sooner.
@@ -129,7 +131,7 @@ pub fn run_stage<S: Stage>(
         place: run.place.take(),
         threads: plan.loaders,
     })?;
-    let mut meter = Meter::new(Duration::from_secs(10));
+    let mut meter = Meter::new(plan.report_every);
     let mut saved_at = Instant::now();
     while run.step < plan.steps {
         let learned = run.step(&mut *batches, accumulate)?;

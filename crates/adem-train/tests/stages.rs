@@ -1,8 +1,10 @@
-//! The loop on a toy stage: resuming, several devices, accumulation, clipping, losses that are not
-//! finite, checkpoints and their faults.
+//! The loop on a toy stage: resuming, what is told, several devices, accumulation, clipping, losses
+//! that are not finite, checkpoints and their faults.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
+#[path = "common/events.rs"]
+mod events;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -12,6 +14,7 @@ use std::process::Command;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use adem_train::{
     Context, Log, NotFinite, Numbered, Outcome, Stage, StagePlan, Told, TrainError, Validation,
@@ -20,6 +23,7 @@ use adem_train::{
 use burn::optim::GradientsParams;
 use burn::tensor::Device;
 use common::{Fit, plan};
+use events::{Scalar, scalars};
 use safetensors::SafeTensors;
 
 fn fit() -> Fit {
@@ -108,12 +112,41 @@ fn heavy() -> Fit {
     }
 }
 
+/// 60 steps, each with a checkpoint and a report.
 fn saved_often(folder: &Path) -> StagePlan {
     StagePlan {
         save_steps: Some(1),
         keep: 2,
-        ..plan(folder, 40)
+        report_every: Duration::ZERO,
+        ..plan(folder, 60)
     }
+}
+
+/// Runs `stage` to its end, or one step where it is told to `stop`, with `metrics.jsonl` in `folder`.
+fn logged(stage: &Fit, plan: &StagePlan, folder: &Path, stop: bool) {
+    let mut log = Log::new(folder, |_| ()).unwrap();
+    run_and_log(stage, plan, &mut log, &AtomicBool::new(stop)).unwrap();
+}
+
+/// The lines of `metrics.jsonl`.
+fn metrics(folder: &Path) -> Vec<serde_json::Value> {
+    let text = fs::read_to_string(folder.join("metrics.jsonl")).unwrap();
+    let parse = |line| serde_json::from_str(line).unwrap();
+    text.lines().map(parse).collect()
+}
+
+/// Step, and the bits of loss and learning rate, of each line of `metrics.jsonl`.
+fn losses(folder: &Path) -> Vec<(u64, u32, u64)> {
+    let bits = |line: &serde_json::Value| {
+        let number = |key: &str| line[key].as_f64().unwrap();
+        let loss = number("loss") as f32;
+        (
+            line["step"].as_u64().unwrap(),
+            loss.to_bits(),
+            number("lr").to_bits(),
+        )
+    };
+    metrics(folder).iter().map(bits).collect()
 }
 
 /// Not a test of its own: the process that the next test kills.
@@ -122,28 +155,36 @@ fn child_that_is_killed_while_it_saves() {
     let Some(folder) = std::env::var_os(CHILD) else {
         return;
     };
-    let plan = saved_often(Path::new(&folder));
-    let _ = run(&heavy(), &plan, &AtomicBool::new(false));
+    let folder = Path::new(&folder);
+    logged(&heavy(), &saved_often(folder), folder, false);
 }
 
 #[test]
 fn a_run_killed_in_the_middle_of_a_save_goes_on_to_the_same_bits() {
     let [whole, killed] = [(); 2].map(|()| tempfile::tempdir().unwrap());
-    let expected = bits(&finished(&heavy(), &saved_often(whole.path())));
-    let part = killed.path().join("fit.safetensors.part");
-    let good = killed.path().join("fit.safetensors");
+    let (whole, killed) = (whole.path(), killed.path());
+    logged(&heavy(), &saved_often(whole), whole, false);
+    let expected = losses(whole);
+    assert!(expected.iter().map(|line| line.0).eq(1..=60));
+
+    let part = killed.join("fit.safetensors.part");
+    let good = killed.join("fit.safetensors");
+    let reached = |step: u64| {
+        let text = fs::read_to_string(killed.join("metrics.jsonl")).unwrap_or_default();
+        text.contains(&format!("\"step\":{step},"))
+    };
     let mut in_the_middle = 0;
-    for _ in 0..3 {
+    for step in [7, 22, 37] {
+        let begun = fs::metadata(&good).and_then(|m| m.modified()).ok();
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "child_that_is_killed_while_it_saves"])
-            .env(CHILD, killed.path())
+            .env(CHILD, killed)
             .stdout(std::process::Stdio::null())
             .spawn()
             .unwrap();
-        let begun = fs::metadata(&good).and_then(|m| m.modified()).ok();
         loop {
             let now = fs::metadata(&good).and_then(|m| m.modified()).ok();
-            if part.exists() && now.is_some() && now != begun {
+            if reached(step) && part.exists() && now.is_some() && now != begun {
                 break;
             }
             assert!(child.try_wait().unwrap().is_none(), "it came to its end");
@@ -157,10 +198,81 @@ fn a_run_killed_in_the_middle_of_a_save_goes_on_to_the_same_bits() {
     assert!(in_the_middle > 0, "no save was cut short");
     // What a save cut short leaves behind is no checkpoint.
     fs::write(&part, b"half a checkpoint").unwrap();
+
+    let done: usize = metadata(&good)["step"].parse().unwrap();
+    assert!((36..60).contains(&done), "killed after step {done}");
+    let before = losses(killed).len();
+    logged(&heavy(), &saved_often(killed), killed, false);
+    let all = losses(killed);
     assert_eq!(
-        expected,
-        bits(&finished(&heavy(), &saved_often(killed.path())))
+        all[before..],
+        expected[done..],
+        "losses after the last kill"
     );
+    // Steps that were done twice, and those of the killed processes.
+    for line in &all {
+        assert_eq!(line, &expected[line.0 as usize - 1]);
+    }
+    // Weights and both moments.
+    let [expected, found] = [whole, killed].map(|folder| {
+        let all = tensors(&folder.join("fit.safetensors"));
+        all.into_iter()
+            .map(|(name, values)| (name, bits(&values)))
+            .collect::<BTreeMap<_, _>>()
+    });
+    let names = [
+        "optimiser.first.weight",
+        "optimiser.second.weight",
+        "weight",
+    ];
+    assert!(expected.keys().eq(names), "{:?}", expected.keys());
+    assert!(expected == found, "weights or moments differ");
+}
+
+#[test]
+fn tensorboard_reads_what_metrics_jsonl_says_of_a_resumed_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = StagePlan {
+        report_every: Duration::ZERO,
+        validate_steps: Some(4),
+        ..plan(folder.path(), 12)
+    };
+    for stop in [true, true, true, false] {
+        logged(&fit(), &plan, folder.path(), stop);
+    }
+    let mut files: Vec<_> = fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.to_string_lossy().contains("/events.out.tfevents."))
+        .collect();
+    // As TensorBoard does.
+    files.sort();
+    assert_eq!(files.len(), 4);
+    let found = files.iter().flat_map(|f| scalars(&fs::read(f).unwrap()));
+    let found: Vec<Scalar> = found.collect();
+    let expected: Vec<Scalar> = metrics(folder.path())
+        .iter()
+        .flat_map(|line| {
+            let of = |tag: &str, value: &serde_json::Value| {
+                value.as_f64().map(|value| Scalar {
+                    step: line["step"].as_u64().unwrap(),
+                    tag: format!("fit/{tag}"),
+                    value: value as f32,
+                })
+            };
+            let look = &line["validation"];
+            [
+                of("loss", &line["loss"]),
+                of("lr", &line["lr"]),
+                of("samples_per_second", &line["samples_per_second"]),
+                of("validation_loss", &look["loss"]),
+                of("cider", &look["cider"]),
+            ]
+        })
+        .flatten()
+        .collect();
+    assert_eq!(expected.len(), 12 * 3 + 3 * 2);
+    assert_eq!(found, expected);
 }
 
 #[test]

@@ -101,7 +101,7 @@ pub struct InspectArgs {
 
 #[derive(Debug, Clone, Args)]
 pub struct VerifyArgs {
-    /// A package's folder or http:// address.
+    /// A package's folder or http(s):// address.
     #[arg(value_name = "PACKAGE")]
     pub package: String,
     /// Print one JSON object.

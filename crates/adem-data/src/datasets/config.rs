@@ -85,7 +85,7 @@ pub enum SourceConfig {
     },
     /// WebDataset shards.
     Webdataset {
-        /// Paths or `http://` addresses, with braces as in `train-{0000..0005}.tar`.
+        /// Paths or `http://` and `https://` addresses, with braces as in `train-{0000..0005}.tar`.
         shards: Vec<String>,
         /// Records that are shuffled together.
         #[serde(default = "shuffle_buffer")]

@@ -10,12 +10,14 @@ use adem_data::datasets::{Captions, DataError, DataSource, Mark, Part, Shards};
 use crate::support::{Folder, draw, order, record, shards, strict, tar, write_shards};
 
 /// How the server behaves.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Manner {
     /// Answers requests for a part with that part.
     ranges: bool,
     /// Hangs up after so many bytes of each body.
     hangs_up: Option<usize>,
+    /// Sends everybody on to `/moved/`.
+    moved: bool,
 }
 
 /// Serves one file; returns its address and the ranges asked for.
@@ -55,6 +57,11 @@ fn answer(
     if !request.contains("/s.tar") {
         return stream.write_all(
             b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+        );
+    }
+    if manner.moved && !request.contains("/moved/") {
+        return stream.write_all(
+            b"HTTP/1.1 302 Found\r\nLocation: /moved/s.tar\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
         );
     }
     let (status, start) = match from {
@@ -110,7 +117,7 @@ fn a_served_shard_reads_like_a_local_one_and_continues_by_range() {
             content(),
             Manner {
                 ranges,
-                hangs_up: None,
+                ..Manner::default()
             },
         );
         let served = source(&url, "s.tar");
@@ -140,6 +147,7 @@ fn a_broken_connection_is_taken_up_where_it_broke() {
         Manner {
             ranges: true,
             hangs_up: Some(50_000),
+            ..Manner::default()
         },
     );
     let order = order(0, 0, false, Part::WHOLE);
@@ -155,7 +163,7 @@ fn what_the_server_does_not_have_is_an_error_with_its_address() {
         content(),
         Manner {
             ranges: true,
-            hangs_up: None,
+            ..Manner::default()
         },
     );
     let order = order(0, 0, false, Part::WHOLE);
@@ -172,14 +180,63 @@ fn what_the_server_does_not_have_is_an_error_with_its_address() {
 }
 
 #[test]
-fn local_and_served_shards_mix_and_https_is_refused() {
+fn a_redirect_is_followed_with_the_range() {
+    let manner = Manner {
+        ranges: true,
+        hangs_up: Some(70_000),
+        moved: true,
+    };
+    let (url, asked) = serve(content(), manner);
+    let order = order(0, 0, false, Part::WHOLE);
+    let drawn = draw(&source(&url, "s.tar"), &order, &Mark::default(), &strict());
+    assert_eq!(drawn.len(), 80);
+    let asked = asked.lock().unwrap().clone();
+    assert_eq!(asked[..4], [None, None, Some(70_000), Some(70_000)]);
+}
+
+#[test]
+fn a_secure_address_whose_server_knows_no_tls_is_refused_at_once() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let visits = Arc::new(Mutex::new(0));
+    let count = Arc::clone(&visits);
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            *count.lock().unwrap() += 1;
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    for scheme in ["https", "HTTPS"] {
+        let url = format!("{scheme}://{address}");
+        let mut records = source(&url, "s.tar")
+            .records(
+                &order(0, 0, false, Part::WHOLE),
+                &Mark::default(),
+                &strict(),
+            )
+            .unwrap();
+        let error = records.next().unwrap_err();
+        assert!(matches!(error, DataError::Http { .. }), "{error:?}");
+        let message = error.to_string();
+        assert!(
+            message.contains(&format!("{url}/s.tar: no secure connection")),
+            "{message}"
+        );
+    }
+    assert_eq!(*visits.lock().unwrap(), 2);
+}
+
+#[test]
+fn local_and_served_shards_mix_and_other_schemes_are_refused() {
     let folder = Folder::new();
     let mut names = write_shards(&folder, &[2], 2, b"x");
     let (url, _) = serve(
         content(),
         Manner {
             ranges: true,
-            hangs_up: None,
+            ..Manner::default()
         },
     );
     names.push(format!("{url}/{{s,s}}.tar"));
@@ -189,12 +246,10 @@ fn local_and_served_shards_mix_and_https_is_refused() {
         draw(&mixed, &order, &Mark::default(), &strict()).len(),
         4 + 80 + 80
     );
-    let error = shards(
-        &folder,
-        &["https://example.org/a.tar".into()],
-        Captions::Each,
-        8,
-    )
-    .unwrap_err();
-    assert!(error.to_string().contains("http:// only"), "{error}");
+    let error = shards(&folder, &["s3://bucket/a.tar".into()], Captions::Each, 8).unwrap_err();
+    let message = error.to_string();
+    assert!(
+        message.contains("s3://bucket/a.tar") && message.contains("https://"),
+        "{message}"
+    );
 }

@@ -31,7 +31,7 @@ const FIRST_WAIT: Duration = Duration::from_millis(150);
 /// file is kept until its last byte was read or another file is asked for. Interrupted answers
 /// and statuses that invite it (408, 425, 429, 5xx) are tried again a few times.
 ///
-/// Natively the address is `http://`, and reading blocks. In the browser it is any address
+/// Natively the address is `http://` or `https://`, and reading blocks. In the browser it is any address
 /// `fetch` takes, from a page or a worker; a relative one is relative to the page, or to the
 /// worker's script.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ impl Http {
     ///
     /// # Errors
     /// [`SourceError::Address`] for an address with a query or fragment, or one this build
-    /// cannot read: natively anything but `http://`.
+    /// cannot read: natively anything but `http://` and `https://`.
     pub fn new(base: &str) -> Result<Self, SourceError> {
         let address = |reason| SourceError::Address {
             url: base.to_owned(),

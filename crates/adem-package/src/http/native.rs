@@ -24,14 +24,9 @@ pub(super) fn supports(base: &str) -> Result<(), &'static str> {
         base.get(..prefix.len())
             .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
     };
-    if scheme("http://") {
-        Ok(())
-    } else if scheme("https://") {
-        Err(
-            "this build reads http:// only; fetch the files first and give their folder, or use the page in a browser",
-        )
-    } else {
-        Err("an address begins with http://")
+    match scheme("http://") || scheme("https://") {
+        true => Ok(()),
+        false => Err("an address begins with http:// or https://"),
     }
 }
 
@@ -85,12 +80,16 @@ impl Client {
     }
 }
 
-/// A connection that fails now may succeed a moment later; a request that cannot be made, or a
-/// chain of redirects, stays as it is.
+/// A connection that fails now may succeed a moment later; a request that cannot be made, a chain
+/// of redirects, or a server that is not to be trusted stays as it is.
 fn failure(error: ureq::Error) -> Failure {
     use ureq::Error;
     let reason = error.to_string();
     match error {
+        // What the TLS library finds wrong with a server: its certificate, or no TLS.
+        Error::Io(e) if e.kind() == std::io::ErrorKind::InvalidData => {
+            Failure::Permanent(format!("no secure connection: {reason}"))
+        }
         Error::Io(_) | Error::Timeout(_) | Error::ConnectionFailed | Error::Protocol(_) => {
             Failure::Transient(reason)
         }

@@ -1,6 +1,7 @@
 //! Packages behind an HTTP address.
 
 use std::collections::BTreeMap;
+use std::io::{Read, Write};
 
 use adem_package::{
     Dtype, Http, MANIFEST_FILE, Package, PackageError, SourceError, WeightSource, Weights,
@@ -167,14 +168,36 @@ fn a_place_without_a_server_or_a_package_is_named() {
     names(&error, &[&empty.url, MANIFEST_FILE]);
 }
 
+/// Answers whatever comes in the clear; returns its address.
+fn plain_server() -> std::net::SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    address
+}
+
+#[test]
+fn a_secure_address_whose_server_knows_no_tls_is_refused_at_once() {
+    let base = format!("https://{}/model/", plain_server());
+    let error = block_on(Package::open(Http::new(&base).unwrap())).unwrap_err();
+    let why = "in 1 attempts: no secure connection";
+    names(&error, &[&base, MANIFEST_FILE, why]);
+}
+
 #[test]
 fn addresses_this_build_cannot_read_say_what_to_do() {
     for (base, reason) in [
-        ("https://example.org/model", "http:// only"),
         ("ftp://example.org/model", "http://"),
         ("models/scenes", "http://"),
         ("http://example.org/model?version=2", "no query"),
         ("http://example.org/model#x", "no fragment"),
+        ("https://example.org/model#x", "no fragment"),
     ] {
         let error = Http::new(base).unwrap_err();
         names(&error.into(), &[base, reason]);

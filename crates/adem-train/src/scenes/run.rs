@@ -20,7 +20,7 @@ use crate::checkpoint::{Tensors, write_atomically};
 use crate::error::TrainError;
 use crate::export::export;
 use crate::loader::cores;
-use crate::progress::Log;
+use crate::progress::{Log, REPORT_EVERY};
 use crate::run::{NotFinite, Outcome, StagePlan, run_stage};
 use crate::stage::Stage;
 use crate::weights::Layers;
@@ -168,6 +168,7 @@ impl Run<'_> {
             clip: None,
             not_finite: NotFinite::Stop,
             checkpoint: self.folder.join(format!("{name}.safetensors")),
+            report_every: REPORT_EVERY,
             save_every: self.config.save_every(),
             save_steps: None,
             keep: 1,

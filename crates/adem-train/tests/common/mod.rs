@@ -177,6 +177,7 @@ pub fn plan(folder: &Path, steps: u64) -> StagePlan {
         clip: None,
         not_finite: NotFinite::Stop,
         checkpoint: folder.join("fit.safetensors"),
+        report_every: Duration::from_secs(3600),
         save_every: Duration::from_secs(3600),
         save_steps: None,
         keep: 1,

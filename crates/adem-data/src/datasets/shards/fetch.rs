@@ -30,14 +30,14 @@ impl Location {
             name.get(..scheme.len())
                 .is_some_and(|start| start.eq_ignore_ascii_case(scheme))
         };
-        if begins("http://") {
+        if begins("http://") || begins("https://") {
             return Ok(Self::Http(name.to_owned()));
         }
-        if begins("https://") {
+        if let Some((scheme, _)) = name.split_once("://") {
             return Err(DataError::Config {
                 field: "source.shards",
                 message: format!(
-                    "{name}: this build reads http:// only; fetch the shards first, or put a proxy in front"
+                    "{name}: `{scheme}` cannot be read; give a path or an address of http:// or https://"
                 ),
             });
         }
@@ -133,6 +133,10 @@ impl HttpReader {
             use ureq::Error;
             let reason = error.to_string();
             match error {
+                // What the TLS library finds wrong with a server: its certificate, or no TLS.
+                Error::Io(e) if e.kind() == io::ErrorKind::InvalidData => {
+                    Refused::ForGood(format!("no secure connection: {reason}"))
+                }
                 Error::Io(_) | Error::Timeout(_) | Error::ConnectionFailed | Error::Protocol(_) => {
                     Refused::ForNow(reason)
                 }

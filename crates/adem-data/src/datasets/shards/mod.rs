@@ -57,7 +57,7 @@ impl fmt::Debug for Shards {
 }
 
 impl Shards {
-    /// The shards that `patterns` name: paths or `http://` addresses, with braces as in
+    /// The shards that `patterns` name: paths or `https://` addresses, with braces as in
     /// `train-{0000..0005}.tar`. Paths that are not absolute start at `base`. Up to `buffer` records
     /// are shuffled together; `samples` is the length of an epoch, where it is known.
     ///
