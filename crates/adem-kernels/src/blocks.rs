@@ -206,9 +206,9 @@ pub(crate) fn unpack_row(
 ) {
     let blocks = words.chunks_exact(scheme.words()).zip(scales);
     for (index, (words, scale)) in blocks.enumerate() {
-        let codes = unpack(scheme, words);
+        let block = unpack(scheme, words).map(|code| f32::from(code) * scale);
         let within = BLOCK.min(columns - index * BLOCK);
-        values.extend(codes[..within].iter().map(|code| f32::from(*code) * scale));
+        values.extend_from_slice(&block[..within]);
     }
 }
 

@@ -1,8 +1,9 @@
 //! The rest of a decoder's step: rotary embedding, KV cache, attention, next token.
 
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{Int, Tensor, TensorData};
 
-use crate::matrix::Matrix;
+use crate::cpu;
+use crate::matrix::{Matrix, host_values};
 use crate::reference;
 
 /// Which elements of a head rotary embedding turns together.
@@ -72,9 +73,16 @@ pub fn attention(
 /// Self-attention of all tokens over one another: `qkv` `[batch, tokens, 3 heads * head]`, queries,
 /// keys and values side by side, to `[batch, tokens, heads * head]`.
 ///
-/// On wgpu devices one kernel, without gradients; elsewhere, and for tensors that record gradients,
+/// On wgpu devices one kernel and on the CPU backend head by head in the program's memory, both
+/// without gradients; elsewhere, and for tensors that record gradients,
 /// [`reference::self_attention`].
 pub fn self_attention(qkv: Tensor<3>, heads: usize) -> Tensor<3> {
+    let (device, [batch, tokens, width]) = (qkv.device(), qkv.dims());
+    if crate::on_host(&device) && batch * tokens * width > 0 && width % (3 * heads.max(1)) == 0 {
+        let (width, qkv) = (width / 3, host_values(qkv));
+        let out = cpu::self_attention(&qkv, [tokens, width], heads);
+        return Tensor::from_data(TensorData::new(out, [batch, tokens, width]), &device);
+    }
     #[cfg(feature = "wgpu")]
     if let Some(out) = crate::gpu::self_attention(&qkv, heads) {
         return out;

@@ -8,6 +8,7 @@
 //! Kernels come in [variants](variant): [`tune`] times them on a device and keeps the fastest,
 //! [`self_test`] compares each with the reference and switches off those that disagree.
 
+mod activation;
 mod adapter;
 pub mod bench;
 mod blocks;
@@ -28,6 +29,7 @@ mod tune;
 mod unpack;
 pub mod variant;
 
+pub use activation::quick_gelu;
 pub use adapter::{Adapter, adapter};
 pub use blocks::{BLOCK, Blocks, BlocksError, Scales, Scheme};
 pub use check::{Disagreement, Report, self_test, self_test_once};
@@ -68,14 +70,24 @@ pub fn has_kernels(device: &Device) -> bool {
     }
 }
 
+/// Whether `device` is the CPU backend and does not record for gradients: fixed weights are
+/// multiplied in the program's own memory.
+pub fn on_host(device: &Device) -> bool {
+    #[cfg(feature = "flex")]
+    {
+        *device == Device::flex()
+    }
+    #[cfg(not(feature = "flex"))]
+    {
+        let _ = device;
+        false
+    }
+}
+
 /// Whether `device` multiplies packed weights as they are: a wgpu device, or the CPU backend;
 /// neither while it records for gradients.
 pub fn keeps_packed(device: &Device) -> bool {
-    #[cfg(feature = "flex")]
-    if *device == Device::flex() {
-        return true;
-    }
-    multiplies(device)
+    on_host(device) || multiplies(device)
 }
 
 /// Whether the kernels' matrix products run on `device`: a wgpu device that does not record for

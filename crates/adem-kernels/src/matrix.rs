@@ -29,7 +29,7 @@ pub(crate) enum Values {
         words: Tensor<2, Int>,
         scales: Box<ScaleTensor>,
     },
-    /// On the CPU backend `device`, in the program's own memory.
+    /// On the CPU backend `device`, in the program's own memory: floats or codes.
     Host {
         matrix: Arc<HostMatrix>,
         device: Device,
@@ -64,6 +64,25 @@ impl Matrix {
         }
     }
 
+    /// A float matrix `[n, k]` that will never change: on the CPU backend it lies in the program's
+    /// own memory, where products with it are fastest.
+    pub fn fixed(values: Tensor<2>) -> Self {
+        let device = values.device();
+        if !crate::on_host(&device) {
+            return Self::float(values);
+        }
+        let [rows, columns] = values.dims();
+        let host = HostMatrix::float([rows, columns], host_values(values));
+        Self {
+            values: Values::Host {
+                matrix: Arc::new(host),
+                device,
+            },
+            rows,
+            columns,
+        }
+    }
+
     /// A matrix in blocks. It stays packed on devices that multiply packed weights (see
     /// [`keeps_packed`](crate::keeps_packed)); on others it is unpacked once, here.
     pub fn packed(blocks: Blocks, device: &Device) -> Self {
@@ -92,14 +111,14 @@ impl Matrix {
             }
         } else {
             let scales = scales.into_single(rows * a_row);
-            let host = HostMatrix::of(scheme, [rows, columns], words, scales);
+            let host = HostMatrix::packed(scheme, [rows, columns], words, scales);
             match crate::keeps_packed(device) {
                 true => Values::Host {
                     matrix: Arc::new(host),
                     device: device.clone(),
                 },
                 false => {
-                    let data = TensorData::new(host.unpacked(), [rows, columns]);
+                    let data = TensorData::new(host.floats(0..rows).into_owned(), [rows, columns]);
                     Values::Float(Tensor::from_data(data, device))
                 }
             }
@@ -168,7 +187,7 @@ impl Matrix {
         match &self.values {
             Values::Float(_) => Format::Float,
             Values::Codes { scheme, .. } => (*scheme).into(),
-            Values::Host { matrix, .. } => matrix.scheme().into(),
+            Values::Host { matrix, .. } => matrix.format(),
         }
     }
 
@@ -187,7 +206,8 @@ impl Matrix {
                 unpack::unpacked(*scheme, words.clone(), scales, self.columns)
             }
             Values::Host { matrix, device } => {
-                let data = TensorData::new(matrix.unpacked(), [self.rows, self.columns]);
+                let values = matrix.floats(0..self.rows).into_owned();
+                let data = TensorData::new(values, [self.rows, self.columns]);
                 Tensor::from_data(data, device)
             }
         }
@@ -215,7 +235,8 @@ impl Matrix {
             Values::Host { matrix, device } => {
                 let mut values = Vec::with_capacity(batch * tokens * self.columns);
                 for id in ids.into_data().iter::<i64>() {
-                    matrix.row(id.max(0) as usize % self.rows, &mut values);
+                    let row = id.max(0) as usize % self.rows;
+                    values.extend_from_slice(&matrix.floats(row..row + 1));
                 }
                 Tensor::from_data(
                     TensorData::new(values, [batch * tokens, self.columns]),
@@ -232,17 +253,22 @@ impl Matrix {
             return module::linear(x, self.unpacked().transpose(), bias);
         };
         let [batch, rows, _] = x.dims();
-        let x = x.into_data();
-        let y = match x.as_slice::<f32>() {
-            Ok(x) => matrix.times(x),
-            Err(_) => matrix.times(&x.iter::<f32>().collect::<Vec<_>>()),
-        };
-        let y = Tensor::from_data(TensorData::new(y, [batch, rows, self.rows]), device);
-        match bias {
-            Some(bias) => y + bias.unsqueeze(),
-            None => y,
+        let mut y = matrix.times(&host_values(x));
+        if let Some(bias) = bias {
+            let bias = host_values(bias);
+            for row in y.chunks_exact_mut(self.rows) {
+                row.iter_mut().zip(&bias).for_each(|(y, bias)| *y += bias);
+            }
         }
+        Tensor::from_data(TensorData::new(y, [batch, rows, self.rows]), device)
     }
+}
+
+/// The numbers of a tensor on the CPU backend, row after row; not copied where nobody else holds
+/// them.
+pub(crate) fn host_values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    let data = tensor.into_data().convert::<f32>();
+    data.try_into_vec().unwrap_or_default()
 }
 
 /// The scales of several matrices, one after another: packed where no half is left over between

@@ -1,6 +1,6 @@
 //! How fast products are on the processor at hand.
 
-use super::input::{Input, Values};
+use super::input::Input;
 use super::{HostMatrix, Level};
 use crate::blocks::{BLOCK, Scheme};
 
@@ -44,11 +44,10 @@ pub fn bench(shape: Shape, seconds: f64, clock: &dyn Fn() -> f64) -> Vec<Figure>
         return Vec::new();
     }
     let blocks = cols.div_ceil(BLOCK);
-    let values = noise(rows * cols);
     let activations = noise(tokens * cols);
-    let mut out = vec![0.0; tokens * rows];
     let mut figures = Vec::new();
-    let mut add = |weights, activations, level: Level, bytes: usize, time: f64| {
+    let mut add = |weights, activations, level: Level, bytes: usize, run: &mut dyn FnMut()| {
+        let time = fastest(seconds, clock, run);
         figures.push(Figure {
             weights,
             activations,
@@ -58,44 +57,26 @@ pub fn bench(shape: Shape, seconds: f64, clock: &dyn Fn() -> f64) -> Vec<Figure>
             gigaproducts_per_second: (rows * cols * tokens) as f64 / time / 1e9,
         });
     };
-    let plain = Input::float(&values, cols);
-    let input = Input::float(&activations, cols);
-    if let (Values::Float(plain), Values::Float(x)) = (plain.values(), input.values()) {
-        for level in Level::available() {
-            let mut run = || level.dense(plain, blocks, x, &mut out);
-            let bytes = size_of_val(plain.as_slice());
-            add(
-                "f32",
-                "f32",
-                level,
-                bytes,
-                fastest(seconds, clock, &mut run),
-            );
-        }
-    }
-    for scheme in [Scheme::Q8, Scheme::Q4] {
+    let packed = |scheme: Scheme| {
         let words = noise(rows * blocks * scheme.words());
         let words = words.into_iter().map(f32::to_bits).collect();
-        let matrix = HostMatrix::of(scheme, [rows, cols], words, noise(rows * blocks));
+        let scales = noise(rows * blocks);
+        (
+            scheme.name(),
+            HostMatrix::packed(scheme, [rows, cols], words, scales),
+        )
+    };
+    let float = HostMatrix::float([rows, cols], noise(rows * cols));
+    for (name, matrix) in [("f32", float), packed(Scheme::Q8), packed(Scheme::Q4)] {
+        let bytes = matrix.bytes();
         for level in Level::available() {
-            let mut part = |input: &Input| matrix.part(level, 0, input, &mut out);
-            let mut run = || part(&input);
-            let bytes = matrix.bytes();
-            add(
-                scheme.name(),
-                "f32",
-                level,
-                bytes,
-                fastest(seconds, clock, &mut run),
-            );
-            let mut run = || part(&Input::int8(&activations, cols));
-            add(
-                scheme.name(),
-                "int8",
-                level,
-                bytes,
-                fastest(seconds, clock, &mut run),
-            );
+            let mut run = || drop(matrix.multiply(level, &activations, false));
+            add(name, "f32", level, bytes, &mut run);
+            if name != "f32" {
+                let input = || Input::int8(&activations, cols);
+                let mut run = || drop(matrix.multiply_packed(level, &input(), false));
+                add(name, "int8", level, bytes, &mut run);
+            }
         }
     }
     figures

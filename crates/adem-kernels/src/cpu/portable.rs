@@ -1,6 +1,7 @@
 //! Inner loops in plain Rust, for processors without ones of their own.
 
 use super::Rows;
+use super::dense::tiles;
 use super::input::Codes;
 use super::walk::{Packed, walk};
 use crate::blocks::{BLOCK, Scheme};
@@ -48,10 +49,18 @@ pub(super) fn float(part: Rows<'_>, x: &[[f32; BLOCK]], out: &mut [f32]) {
     }
 }
 
-/// Plain weights times floats.
-pub(super) fn dense(weights: &[[f32; BLOCK]], blocks: usize, x: &[[f32; BLOCK]], out: &mut [f32]) {
-    let step = |sum, weights: &_, x: &_| add(weights, x, sum);
-    walk(weights, blocks, x, out, [0.0; LANES], step, total);
+/// `out[i][j] = a_i . b_j` for rows of `k` floats.
+pub(super) fn dense(a: &[f32], b: &[f32], k: usize, out: &mut [&mut [f32]]) {
+    const WIDTH: usize = 4;
+    type Sum = [f32; WIDTH];
+    let add = |mut sum: Sum, a: Sum, b: Sum| {
+        for ((sum, a), b) in sum.iter_mut().zip(a).zip(b) {
+            *sum += a * b;
+        }
+        sum
+    };
+    let finish = |sum: Sum| sum.iter().sum();
+    tiles((a, b, k), out, [0.0; WIDTH], |x: &Sum| *x, add, finish);
 }
 
 /// `sum + weights . x`, lane by lane.

@@ -1,15 +1,16 @@
 #![allow(clippy::unwrap_used)]
 use proptest::prelude::*;
 
+use super::input::Input;
 use super::*;
 
 /// What the product means, in double precision: outputs, and for each the sum of magnitudes.
 fn reference(matrix: &HostMatrix, x: &[f32], tokens: usize) -> Vec<(f64, f64)> {
-    let (rows, cols) = (matrix.rows, matrix.columns);
+    let (rows, cols) = (matrix.rows(), x.len() / tokens);
     let mut out = Vec::new();
     for token in 0..tokens {
         for row in 0..rows {
-            let weights = row_of(matrix, row);
+            let weights = matrix.floats(row..row + 1);
             let products = weights
                 .iter()
                 .zip(&x[token * cols..])
@@ -57,13 +58,7 @@ fn matrix(scheme: Scheme, rows: usize, cols: usize, values: &[f32]) -> HostMatri
         }));
         scales.push(scale);
     }
-    HostMatrix::of(scheme, [rows, cols], words, scales)
-}
-
-fn row_of(matrix: &HostMatrix, row: usize) -> Vec<f32> {
-    let mut values = Vec::new();
-    matrix.row(row, &mut values);
-    values
+    HostMatrix::packed(scheme, [rows, cols], words, scales)
 }
 
 fn close(found: &[f32], expected: &[(f64, f64)], tolerance: f64) -> Result<(), TestCaseError> {
@@ -104,11 +99,14 @@ proptest! {
             let matrix = matrix(scheme, rows, cols, &w);
             let exact = reference(&matrix, &x, tokens);
             let rounded = reference(&matrix, &as_bytes(&x, cols), tokens);
+            let unpacked = HostMatrix::float([rows, cols], matrix.floats(0..rows).into_owned());
             let float = Input::float(&x, cols);
             let int8 = Input::int8(&x, cols);
             for level in Level::available() {
-                close(&matrix.multiply(level, &float), &exact, 1e-5)?;
-                let y = matrix.multiply(level, &int8);
+                close(&matrix.multiply(level, &x, true), &exact, 1e-5)?;
+                close(&unpacked.multiply(level, &x, true), &exact, 1e-5)?;
+                close(&matrix.multiply_packed(level, &float, true), &exact, 1e-5)?;
+                let y = matrix.multiply_packed(level, &int8, true);
                 // An activation half way between two bytes may go either way.
                 let ties = 0.6 / 127.0 / 32.0;
                 close(&y, &rounded, 1e-5 + ties)?;
@@ -124,11 +122,11 @@ proptest! {
         let x: Vec<f32> = (0..tokens * cols).map(|i| 127.0 * sign(i * 7)).collect();
         for (scheme, word) in [(Scheme::Q8, 0x8181_8181), (Scheme::Q8, 0x8080_8080), (Scheme::Q8, 0x7f7f_7f7f), (Scheme::Q4, 0x8888_8888), (Scheme::Q4, 0x7777_7777)] {
             let words = vec![word; rows * blocks * scheme.words()];
-            let matrix = HostMatrix::of(scheme, [rows, cols], words, vec![1.0; rows * blocks]);
+            let matrix = HostMatrix::packed(scheme, [rows, cols], words, vec![1.0; rows * blocks]);
             let expected = reference(&matrix, &x, tokens);
             let input = Input::int8(&x, cols);
             for level in Level::available() {
-                let y = matrix.multiply(level, &input);
+                let y = matrix.multiply_packed(level, &input, true);
                 for (y, (value, _)) in y.iter().zip(&expected) {
                     prop_assert_eq!(f64::from(*y), *value, "{:?} {:x} {:?}", scheme, word, level);
                 }
@@ -155,10 +153,13 @@ fn threads_change_nothing() {
     for scheme in [Scheme::Q4, Scheme::Q8] {
         let matrix = matrix(scheme, rows, cols, &w);
         for input in [Input::int8(&x, cols), Input::float(&x, cols)] {
-            let run =
-                |threads: usize| pool(threads).install(|| matrix.multiply(Level::best(), &input));
+            let multiply = || matrix.multiply_packed(Level::best(), &input, true);
+            let run = |threads: usize| pool(threads).install(multiply);
             assert_eq!(run(1), run(3));
         }
+        let x = wave(37 * cols);
+        let run = |threads: usize| pool(threads).install(|| matrix.times(&x));
+        assert_eq!(run(1), run(3));
     }
 }
 
@@ -173,7 +174,7 @@ fn poisoned_activations_poison_their_token_only() {
             let matrix = matrix(scheme, rows, cols, &w);
             for input in [Input::int8(&x, cols), Input::float(&x, cols)] {
                 for level in Level::available() {
-                    let y = matrix.multiply(level, &input);
+                    let y = matrix.multiply_packed(level, &input, true);
                     assert!(y[..rows].iter().all(|y| y.is_finite()), "{level:?}");
                     assert!(y[rows..].iter().all(|y| !y.is_finite()), "{level:?}");
                 }
@@ -186,19 +187,55 @@ fn poisoned_activations_poison_their_token_only() {
 fn activations_too_small_for_a_scale_count_as_nothing() {
     let matrix = matrix(Scheme::Q8, 1, 32, &[1.0; 32]);
     for tiny in [0.0, -0.0, f32::MIN_POSITIVE / 1024.0, 1e-45] {
-        let y = matrix.multiply(Level::best(), &Input::int8(&[tiny; 32], 32));
+        let input = Input::int8(&[tiny; 32], 32);
+        let y = matrix.multiply_packed(Level::best(), &input, true);
         assert!(y[0].abs() < 1e-36, "{tiny:e}: {}", y[0]);
     }
 }
 
 #[test]
-fn rows_come_out_as_they_were_and_others_not_at_all() {
+fn rows_come_out_as_they_were() {
     let values: Vec<f32> = (0..120).map(|i| (i % 8) as f32 - 4.0).collect();
     let matrix = matrix(Scheme::Q8, 3, 40, &values);
-    assert_eq!(matrix.unpacked().len(), 120);
-    assert_eq!(row_of(&matrix, 2), matrix.unpacked()[80..]);
-    assert!(row_of(&matrix, 3).is_empty());
+    let all = matrix.floats(0..3);
+    assert_eq!(all.len(), 120);
+    assert_eq!(matrix.floats(2..3)[..], all[80..]);
     assert!(matrix.times(&[]).is_empty());
+}
+
+#[test]
+fn self_attention_is_its_formula_for_any_number_of_tokens() {
+    let (heads, head) = (3, 5);
+    let width = heads * head;
+    for (batch, tokens) in [(1, 1), (2, 3), (1, 17), (2, 40)] {
+        let at = |i: usize| (i as f32 * 0.7).sin();
+        let qkv: Vec<f32> = (0..batch * tokens * 3 * width).map(at).collect();
+        let number = |b: usize, token: usize, which: usize, h: usize, i: usize| {
+            f64::from(qkv[(b * tokens + token) * 3 * width + which * width + h * head + i])
+        };
+        let out = self_attention(&qkv, [tokens, width], heads);
+        assert_eq!(out.len(), batch * tokens * width);
+        for (index, got) in out.iter().enumerate() {
+            let (b, token, h, i) = (
+                index / width / tokens,
+                index / width % tokens,
+                index / head % heads,
+                index % head,
+            );
+            let score = |other: usize| -> f64 {
+                let products =
+                    (0..head).map(|i| number(b, token, 0, h, i) * number(b, other, 1, h, i));
+                (products.sum::<f64>() / (head as f64).sqrt()).exp()
+            };
+            let all: f64 = (0..tokens).map(score).sum();
+            let mixed = (0..tokens).map(|other| score(other) * number(b, other, 2, h, i));
+            let want = mixed.sum::<f64>() / all;
+            assert!(
+                (f64::from(*got) - want).abs() < 1e-6,
+                "{tokens} tokens, number {index}"
+            );
+        }
+    }
 }
 
 #[test]

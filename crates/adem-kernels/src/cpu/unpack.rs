@@ -2,8 +2,7 @@
 
 use super::input::Codes;
 use super::{Level, Rows, TILE};
-use crate::blocks::{BLOCK, Scheme};
-use crate::blocks::{unpack, unpack4};
+use crate::blocks::{BLOCK, Scheme, unpack4};
 
 /// Packed weights times bytes; nibbles become bytes once for all rows of activations.
 pub(super) fn int8(level: Level, part: Rows<'_>, x: &[Codes], out: &mut [f32]) {
@@ -21,18 +20,6 @@ pub(super) fn int8(level: Level, part: Rows<'_>, x: &[Codes], out: &mut [f32]) {
             ..tile
         };
         level.int8(unpacked, x, out);
-    }
-}
-
-/// Packed weights times floats; weights become floats once for all rows of activations.
-pub(super) fn float(level: Level, part: Rows<'_>, x: &[[f32; BLOCK]], out: &mut [f32]) {
-    let mut floats = vec![[0.0; BLOCK]; TILE * part.blocks];
-    for (tile, out) in tiles(part, out, x.len()) {
-        let blocks = tile.words.chunks_exact(part.scheme.words());
-        for ((words, scale), floats) in blocks.zip(tile.scales).zip(&mut floats) {
-            *floats = unpack(part.scheme, words).map(|code| f32::from(code) * scale);
-        }
-        level.dense(&floats[..tile.scales.len()], part.blocks, x, out);
     }
 }
 

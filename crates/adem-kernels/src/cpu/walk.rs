@@ -50,20 +50,6 @@ impl<'a, const W: usize> Weights for Packed<'a, W> {
     }
 }
 
-impl<'a, const N: usize> Weights for &'a [[f32; N]] {
-    type Block = &'a [f32; N];
-
-    #[inline(always)]
-    fn row(self, row: usize, blocks: usize) -> Self {
-        &self[row * blocks..(row + 1) * blocks]
-    }
-
-    #[inline(always)]
-    fn block(self, block: usize) -> Self::Block {
-        &self[block]
-    }
-}
-
 /// Products of rows of `blocks` blocks with activations `[tokens, blocks]`, as many rows as `out`,
 /// `[rows, tokens]`, has room for: `step(sum, weights, activations)` adds a block to a sum that
 /// begins as `zero`, and `finish` makes a sum an output. Inlined with its closures into functions

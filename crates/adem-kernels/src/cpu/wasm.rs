@@ -8,6 +8,7 @@
 use std::arch::wasm32::*;
 
 use super::Rows;
+use super::dense::tiles;
 use super::input::Codes;
 use super::walk::{Packed, walk};
 use crate::blocks::{BLOCK, Scheme};
@@ -74,17 +75,11 @@ pub(super) fn float(part: Rows<'_>, x: &[[f32; BLOCK]], out: &mut [f32]) {
     }
 }
 
-/// Plain weights times floats.
-pub(super) fn dense(weights: &[[f32; BLOCK]], blocks: usize, x: &[[f32; BLOCK]], out: &mut [f32]) {
-    let step = |mut sum, weights: &[f32; BLOCK], x: &[f32; BLOCK]| {
-        let weights = floats(weights);
-        let x = floats(x);
-        for (weights, x) in weights.into_iter().zip(x) {
-            sum = f32x4_add(sum, f32x4_mul(weights, x));
-        }
-        sum
-    };
-    walk(weights, blocks, x, out, f32x4_splat(0.0), step, total);
+/// `out[i][j] = a_i . b_j` for rows of `k` floats.
+pub(super) fn dense(a: &[f32], b: &[f32], k: usize, out: &mut [&mut [f32]]) {
+    let load = |x: &[f32; 4]| f32x4(x[0], x[1], x[2], x[3]);
+    let add = |sum, a, b| f32x4_add(sum, f32x4_mul(a, b));
+    tiles((a, b, k), out, f32x4_splat(0.0), load, add, total);
 }
 
 /// `sum + (lanes . codes) * scale` in four parts.

@@ -10,6 +10,7 @@
 
 use std::arch::x86_64::*;
 
+use super::dense::tiles;
 use super::input::Codes;
 use super::walk::{Packed, walk};
 use super::{Rows, portable};
@@ -68,20 +69,14 @@ pub(super) fn float(avx512: bool, part: Rows<'_>, x: &[[f32; BLOCK]], out: &mut 
     );
 }
 
-/// Plain weights times floats.
-pub(super) fn dense(
-    avx512: bool,
-    weights: &[[f32; BLOCK]],
-    blocks: usize,
-    x: &[[f32; BLOCK]],
-    out: &mut [f32],
-) {
+/// `out[i][j] = a_i . b_j` for rows of `k` floats.
+pub(super) fn dense(avx512: bool, a: &[f32], b: &[f32], k: usize, out: &mut [&mut [f32]]) {
     dispatch!(
         avx512,
         dense_avx512,
         dense_avx2,
         portable::dense,
-        (weights, blocks, x, out)
+        (a, b, k, out)
     );
 }
 
@@ -210,29 +205,19 @@ fn float_avx2(part: Rows<'_>, x: &[[f32; BLOCK]], out: &mut [f32]) {
 }
 
 #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vl,avx512vnni")]
-fn dense_avx512(weights: &[[f32; BLOCK]], blocks: usize, x: &[[f32; BLOCK]], out: &mut [f32]) {
-    let step = |sum, weights: &[f32; BLOCK], x: &[f32; BLOCK]| {
-        let [w0, w1]: [__m512; 2] = bytemuck::cast(*weights);
-        let [x0, x1]: [__m512; 2] = bytemuck::cast(*x);
-        _mm512_fmadd_ps(w1, x1, _mm512_fmadd_ps(w0, x0, sum))
-    };
+fn dense_avx512(a: &[f32], b: &[f32], k: usize, out: &mut [&mut [f32]]) {
+    let load = |x: &[f32; 16]| -> __m512 { bytemuck::cast(*x) };
+    let add = |sum, a, b| _mm512_fmadd_ps(a, b, sum);
     let finish = |sum| _mm512_reduce_add_ps(sum);
-    walk(weights, blocks, x, out, _mm512_setzero_ps(), step, finish);
+    tiles((a, b, k), out, _mm512_setzero_ps(), load, add, finish);
 }
 
 #[target_feature(enable = "avx2,fma")]
-fn dense_avx2(weights: &[[f32; BLOCK]], blocks: usize, x: &[[f32; BLOCK]], out: &mut [f32]) {
-    let step = |mut sum, weights: &[f32; BLOCK], x: &[f32; BLOCK]| {
-        let weights: [__m256; 4] = bytemuck::cast(*weights);
-        let x: [__m256; 4] = bytemuck::cast(*x);
-        for (weights, x) in weights.into_iter().zip(x) {
-            sum = _mm256_fmadd_ps(weights, x, sum);
-        }
-        sum
-    };
-    walk(weights, blocks, x, out, _mm256_setzero_ps(), step, |sum| {
-        total(sum)
-    });
+fn dense_avx2(a: &[f32], b: &[f32], k: usize, out: &mut [&mut [f32]]) {
+    let load = |x: &[f32; 8]| -> __m256 { bytemuck::cast(*x) };
+    let add = |sum, a, b| _mm256_fmadd_ps(a, b, sum);
+    let finish = |sum| total(sum);
+    tiles((a, b, k), out, _mm256_setzero_ps(), load, add, finish);
 }
 
 /// A q4 block's codes plus 8, in the order of the columns.

@@ -45,7 +45,8 @@ impl<'a> Builder<'a> {
     }
 
     /// The model is for inference alone: matrices that multiply the same activations are laid
-    /// together where the device has kernels that gain by it, and are no parameters then.
+    /// together where the device has kernels that gain by it, and on the CPU backend all lie where
+    /// products with them are fastest. Such are no parameters.
     #[must_use]
     pub fn for_inference(mut self) -> Self {
         self.inference = true;
@@ -76,8 +77,9 @@ impl<'a> Builder<'a> {
     }
 
     /// The weight `name` of `shape` that multiplies activations: in blocks where the source has it
-    /// so and the device multiplies those, else a parameter, kept in the precision of
-    /// [`with_frozen`](Self::with_frozen) unless it is trained.
+    /// so and the device multiplies those, fixed where the model is
+    /// [for inference](Self::for_inference) on the CPU backend, else a parameter, kept in the
+    /// precision of [`with_frozen`](Self::with_frozen) unless it is trained.
     ///
     /// # Errors
     /// Those of [`TensorSource`].
@@ -99,6 +101,11 @@ impl<'a> Builder<'a> {
             }
             self.numbers += shape.iter().product::<usize>();
             return Ok(Weight::Fixed(Box::new(Matrix::packed(blocks, self.device))));
+        }
+        if self.inference && adem_kernels::on_host(self.device) {
+            let data = self.data(name, &shape)?;
+            let values = Tensor::<D>::from_data(data, self.device);
+            return Ok(Weight::Fixed(Box::new(Matrix::fixed(weight::flat(values)))));
         }
         // Convolutions are small, and the first to see the picture.
         if D != 2 || self.frozen == DType::F32 || AdemVl::is_trained(name) {

@@ -57,7 +57,7 @@ impl<const D: usize> Weight<D> {
 }
 
 /// `[out, in, ..]` as `[out, in * ..]`.
-fn flat<const D: usize>(weight: Tensor<D>) -> Tensor<2> {
+pub(super) fn flat<const D: usize>(weight: Tensor<D>) -> Tensor<2> {
     let rows = weight.dims()[0];
     weight.reshape([rows as i64, -1])
 }

@@ -1,9 +1,8 @@
 //! One pre-norm encoder block.
 
-use adem_kernels::self_attention;
+use adem_kernels::{quick_gelu, self_attention};
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
-use burn::tensor::activation::sigmoid;
 
 use super::{Dropout, dropout_mask};
 use crate::config::ModelConfig;
@@ -53,8 +52,7 @@ pub struct Mlp {
 
 impl Mlp {
     fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let h = self.c_fc.forward(x);
-        self.c_proj.forward(h.clone() * sigmoid(h * 1.702))
+        self.c_proj.forward(quick_gelu(self.c_fc.forward(x)))
     }
 }
 
