@@ -22,6 +22,8 @@ mod linear;
 mod matrix;
 mod norm;
 mod reading;
+#[cfg(feature = "autodiff")]
+mod recorded;
 pub mod reference;
 mod threshold;
 mod tune;
