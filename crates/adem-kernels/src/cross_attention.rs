@@ -17,8 +17,9 @@ pub struct CrossAttention {
 /// `alpha * A U` with `A = mask(silu(x) K^T)`: queries `x` `[batch, rows, D]`, projected keys K and
 /// values U `[batch, N, D]`, to `[batch, rows, D]`.
 ///
-/// On wgpu devices a kernel, with a backward pass of its own; elsewhere
-/// [`reference::cross_attention`].
+/// On wgpu devices a kernel, elsewhere [`reference::cross_attention`]. While gradients are recorded
+/// it has a backward pass of its own on all of them, which keeps x, K and U alone and computes the
+/// scores again.
 pub fn cross_attention(
     x: Tensor<3>,
     keys: Tensor<3>,
@@ -28,6 +29,10 @@ pub fn cross_attention(
     #[cfg(feature = "wgpu")]
     if let Some(plan) = crate::gpu::plan_attend(&x, &keys, &values, settings) {
         return crate::gpu::cross_attention(x, keys, values, settings, plan);
+    }
+    #[cfg(feature = "autodiff")]
+    if let Some(y) = crate::recorded::cross_attention(&x, &keys, &values, settings) {
+        return y;
     }
     reference::cross_attention(x, keys, values, settings)
 }

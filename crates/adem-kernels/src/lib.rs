@@ -23,6 +23,8 @@ mod linear;
 mod matrix;
 mod norm;
 mod reading;
+#[cfg(feature = "autodiff")]
+mod recorded;
 pub mod reference;
 mod threshold;
 mod tune;

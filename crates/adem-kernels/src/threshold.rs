@@ -34,8 +34,25 @@ fn sorts_in_place(device: &Device) -> bool {
     }
 }
 
+/// The `index`-th smallest score of each row of `[batch, T, N]`, `[batch, T, 1]`.
+#[cfg(feature = "autodiff")]
+pub(crate) fn threshold(scores: Tensor<3>, index: usize) -> Tensor<3> {
+    match sorts_in_place(&scores.device()) {
+        true => smallest(scores, index),
+        // It is the lowest that is kept.
+        false => {
+            let dropped = by_counting(scores.clone(), index).bool_not();
+            scores.mask_fill(dropped, f32::INFINITY).min_dim(2)
+        }
+    }
+}
+
+fn smallest(scores: Tensor<3>, index: usize) -> Tensor<3> {
+    scores.sort(2).narrow(2, index, 1)
+}
+
 fn by_sorting(scores: Tensor<3>, index: usize) -> Tensor<3, Bool> {
-    let threshold = scores.clone().sort(2).narrow(2, index, 1);
+    let threshold = smallest(scores.clone(), index);
     scores.greater_equal(threshold)
 }
 

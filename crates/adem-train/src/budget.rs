@@ -3,6 +3,7 @@
 use std::fmt;
 
 use adem_model::ModelConfig;
+use adem_model::config::Projection;
 
 /// Bytes of an `f32`.
 const F32: u64 = 4;
@@ -103,11 +104,17 @@ impl Memory {
         let [rows, tokens, dim] = [pass.rows, pass.tokens, l.dim].map(|n| n as u64);
         let n = a.visual_tokens() as u64;
         let stream = rows * tokens * dim * F32;
-        // Norms and residuals, queries, keys and values; gate, up and their product; scores of both
-        // attentions with their mask.
+        // What the fusion keeps of a position: its query, and where it has no backward pass of its
+        // own the projected query, scores and mask; else a threshold.
+        let fusion = match a.phi {
+            Projection::Silu => dim + 1,
+            _ => 2 * dim + 2 * n,
+        };
+        // Norms and residuals, queries, keys and values; gate, up and their product; scores of the
+        // attention.
         let block = rows
             * tokens
-            * (11 * dim + 3 * l.ffn_hidden as u64 + 2 * n + l.n_heads as u64 * tokens)
+            * (9 * dim + 3 * l.ffn_hidden as u64 + l.n_heads as u64 * tokens + fusion)
             * F32;
         let blocks = l.n_layers as u64;
         let decoder = match pass.recompute {

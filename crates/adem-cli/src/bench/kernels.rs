@@ -15,6 +15,9 @@ const SECONDS: f64 = 0.2;
 
 pub fn run(args: KernelsArgs) -> Result<(), CliError> {
     let device = device::open(args.device)?;
+    if let Some(times) = pollster::block_on(bench::cross_attention_recorded(&device)) {
+        output::line(&times.to_string())?;
+    }
     match adem_kernels::has_kernels(&device) {
         true => on_device(&device),
         false => on_processor(),

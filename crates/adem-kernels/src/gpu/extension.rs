@@ -6,6 +6,8 @@
 //! dA = mask(alpha dy U^T)
 //! dx = (dA K) silu'(x)            dK = dA^T silu(x)            dU = alpha A^T dy
 //! ```
+//!
+//! The forward pass keeps x, K and U; the backward pass computes scores and mask again.
 
 use burn::backend::wgpu::{CubeTensor, into_contiguous};
 use burn::backend::{Backend, Cube, Dispatch, backend_extension, tensor::FloatTensor};
@@ -95,49 +97,50 @@ mod gradients {
     use super::*;
     use crate::variant::Format;
 
-    /// What the backward pass needs of the forward one.
-    #[derive(Debug, Clone)]
-    struct State {
+    /// A call whose scores have been computed again.
+    struct Again {
         attend: Attend,
-        masked: CubeTensor,
-        kept: CubeTensor,
+        scores: Scores,
     }
 
     #[derive(Debug)]
     struct CrossAttentionStep;
 
     impl Backward<Cube, 3> for CrossAttentionStep {
-        type State = State;
+        type State = Attend;
 
         fn backward(
             self,
-            ops: Ops<State, 3>,
+            ops: Ops<Attend, 3>,
             gradients: &mut Gradients,
             _checkpointer: &mut Checkpointer,
         ) {
             let dy = into_contiguous(gradients.consume::<Cube>(&ops.node));
             let [x, keys, values] = ops.parents;
-            let state = ops.state;
+            let call = Again {
+                scores: ops.state.scores(),
+                attend: ops.state,
+            };
             if let Some(values) = values {
-                gradients.register::<Cube>(values.id, state.values(dy.clone()));
+                gradients.register::<Cube>(values.id, call.values(dy.clone()));
             }
             if x.is_none() && keys.is_none() {
                 return;
             }
-            let scores = state.scores(dy);
+            let pull = call.pull(dy);
             if let Some(keys) = keys {
-                gradients.register::<Cube>(keys.id, state.keys(scores.clone()));
+                gradients.register::<Cube>(keys.id, call.keys(pull.clone()));
             }
             if let Some(x) = x {
-                gradients.register::<Cube>(x.id, state.x(scores));
+                gradients.register::<Cube>(x.id, call.x(pull));
             }
         }
     }
 
-    impl State {
+    impl Again {
         /// `[batch, rows, N, D]`.
         fn size(&self) -> [usize; 4] {
-            let masked = self.masked.meta.shape();
+            let masked = self.scores.masked.meta.shape();
             [
                 masked[0],
                 masked[1],
@@ -147,7 +150,7 @@ mod gradients {
         }
 
         /// dA, `[batch, rows, N]`.
-        fn scores(&self, dy: CubeTensor) -> CubeTensor {
+        fn pull(&self, dy: CubeTensor) -> CubeTensor {
             let [batch, m, n, k] = self.size();
             let weights = Weights::float(Format::Float, self.attend.values.clone());
             let all = run(Product {
@@ -155,16 +158,16 @@ mod gradients {
                 alpha: Some(self.attend.settings.alpha as f32),
                 ..Product::new(dy, Size { batch, m, k, n }, weights)
             });
-            Cube::float_mul(all, self.kept.clone())
+            Cube::float_mul(all, self.scores.kept.clone())
         }
 
         /// dx, `[batch, rows, D]`.
-        fn x(&self, scores: CubeTensor) -> CubeTensor {
+        fn x(&self, pull: CubeTensor) -> CubeTensor {
             let [batch, m, k, n] = self.size();
             let weights = Weights::float(Format::Across, self.attend.keys.clone());
             let dq = run(Product {
                 own_weights: true,
-                ..Product::new(scores, Size { batch, m, k, n }, weights)
+                ..Product::new(pull, Size { batch, m, k, n }, weights)
             });
             // silu'(x) = s (1 + x (1 - s)), s = sigmoid(x)
             let x = self.attend.x.clone();
@@ -175,16 +178,16 @@ mod gradients {
         }
 
         /// dK, `[batch, N, D]`.
-        fn keys(&self, scores: CubeTensor) -> CubeTensor {
+        fn keys(&self, pull: CubeTensor) -> CubeTensor {
             let x = self.attend.x.clone();
             let q = Cube::float_mul(x.clone(), Cube::sigmoid(x));
-            self.over_rows(scores, q, None)
+            self.over_rows(pull, q, None)
         }
 
         /// dU, `[batch, N, D]`.
         fn values(&self, dy: CubeTensor) -> CubeTensor {
             let alpha = self.attend.settings.alpha as f32;
-            self.over_rows(self.masked.clone(), dy, Some(alpha))
+            self.over_rows(self.scores.masked.clone(), dy, Some(alpha))
         }
 
         /// `alpha * left^T right` of `[batch, rows, N]` and `[batch, rows, D]`.
@@ -221,16 +224,9 @@ mod gradients {
                 .stateful()
             {
                 OpsKind::Tracked(step) => {
-                    let Scores { masked, kept } = attend.scores();
-                    let out = attend.mix(masked.clone());
-                    step.finish(
-                        State {
-                            attend,
-                            masked,
-                            kept,
-                        },
-                        out,
-                    )
+                    // As backwards, so that both drop the same scores.
+                    let out = attend.run(Variant::Split);
+                    step.finish(attend, out)
                 }
                 OpsKind::UnTracked(step) => step.finish(attend.run(variant)),
             }

@@ -7,5 +7,6 @@
 mod cross_attention;
 mod decode;
 mod gpu;
+mod gradients;
 mod linear;
 mod tuning;
