@@ -587,11 +587,24 @@ fn checkpoint(path: &Path) -> (String, BTreeMap<String, Vec<u8>>) {
     (step, tensors.collect())
 }
 
+/// Step, and the bits of loss and learning rate, of each line of the tuning in `metrics.jsonl`.
+fn losses(folder: &Path) -> Vec<(u64, u32, u64)> {
+    let text = fs::read_to_string(folder.join("metrics.jsonl")).unwrap();
+    let lines = text.lines().map(|line| {
+        let line: Value = serde_json::from_str(line).unwrap();
+        let (loss, lr) = (line["loss"].as_f64()?, line["lr"].as_f64()?);
+        let step = line["step"].as_u64()?;
+        let bits = ((loss as f32).to_bits(), lr.to_bits());
+        (line["stage"] == "tune").then_some((step, bits.0, bits.1))
+    });
+    lines.flatten().collect()
+}
+
 #[test]
 fn a_run_killed_at_step_37_goes_on_to_the_same_bits_and_two_runs_agree() {
     let place = Place::new();
     place.put_data_set();
-    let settings = "[save]\nevery_steps = 1\nkeep = 60\n";
+    let settings = "[save]\nevery_steps = 1\nkeep = 60\nreport_seconds = 0\n";
     let run = TINY_RUN.replace("[tune]\nepochs = 1", "[tune]\nepochs = 30") + settings;
     place.put("run.toml", run.as_bytes());
     let whole = |out: &str| {
@@ -602,6 +615,9 @@ fn a_run_killed_at_step_37_goes_on_to_the_same_bits_and_two_runs_agree() {
     let expected = whole("whole");
     assert_eq!(expected.0, "60");
     assert_eq!(expected, whole("again"), "two runs differ");
+    let told = losses(&place.path("whole"));
+    assert!(told.iter().map(|line| line.0).eq(1..=60), "{told:?}");
+    assert_eq!(told, losses(&place.path("again")), "two runs differ");
 
     let mut child = place
         .command(&["train", "run.toml", "--out", "killed"])
@@ -618,11 +634,16 @@ fn a_run_killed_at_step_37_goes_on_to_the_same_bits_and_two_runs_agree() {
     child.kill().unwrap();
     child.wait().unwrap();
     let (step, _) = checkpoint(&out.join("tune.safetensors"));
-    assert!(
-        (37..60).contains(&step.parse().unwrap()),
-        "killed at {step}"
-    );
+    let done: usize = step.parse().unwrap();
+    assert!((37..60).contains(&done), "killed at {step}");
+    let before = losses(&out).len();
     assert_eq!(expected, whole("killed"));
+    let all = losses(&out);
+    assert_eq!(all[before..], told[done..], "losses after the kill");
+    // Those of the killed process, and one of a step that it did in vain.
+    for line in &all[..before] {
+        assert_eq!(line, &told[line.0 as usize - 1]);
+    }
 }
 
 #[test]

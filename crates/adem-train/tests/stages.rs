@@ -107,7 +107,7 @@ const CHILD: &str = "ADEM_TEST_FOLDER";
 fn heavy() -> Fit {
     Fit {
         rows: 6,
-        ballast: 400_000,
+        ballast: 150_000,
         ..Fit::default()
     }
 }

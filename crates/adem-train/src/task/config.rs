@@ -9,6 +9,7 @@ use adem_model::ModelConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::optimiser::{AdamWSettings, Rule};
+use crate::progress::REPORT_EVERY;
 use crate::run::NotFinite;
 use crate::weights::Precision;
 
@@ -239,6 +240,8 @@ pub struct SaveConfig {
     pub every_steps: Option<u64>,
     /// Checkpoints that are kept.
     pub keep: usize,
+    /// Seconds between reports; 0 for one of every step.
+    pub report_seconds: u64,
     /// Whether a finished run is written as a package.
     pub package: bool,
 }
@@ -249,6 +252,7 @@ impl Default for SaveConfig {
             every_seconds: 300,
             every_steps: None,
             keep: 2,
+            report_seconds: REPORT_EVERY.as_secs(),
             package: true,
         }
     }

@@ -25,7 +25,7 @@ use crate::error::TrainError;
 use crate::export::export;
 use crate::loader::cores;
 use crate::optimiser::Rule;
-use crate::progress::{Log, REPORT_EVERY};
+use crate::progress::Log;
 use crate::run::{Outcome, StagePlan, run_stage};
 use crate::scenes::Stopped;
 use crate::schedule::{Rate, Schedule};
@@ -110,7 +110,7 @@ impl Run<'_> {
             clip: None,
             not_finite: config.not_finite,
             checkpoint: self.folder.join(format!("{stage}.safetensors")),
-            report_every: REPORT_EVERY,
+            report_every: Duration::from_secs(save.report_seconds),
             save_every: Duration::from_secs(save.every_seconds),
             save_steps: save.every_steps,
             keep: save.keep,
