@@ -8,4 +8,5 @@ mod cross_attention;
 mod decode;
 mod gpu;
 mod linear;
+mod lost;
 mod tuning;
