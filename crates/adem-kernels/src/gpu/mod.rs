@@ -2,8 +2,10 @@
 
 mod adapter;
 mod attend;
+mod case;
 pub(crate) mod check;
 mod decode;
+mod expected;
 mod extension;
 mod launch;
 mod norm;

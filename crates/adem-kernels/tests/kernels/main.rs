@@ -9,4 +9,5 @@ mod decode;
 mod gpu;
 mod linear;
 mod lost;
+mod search;
 mod tuning;
