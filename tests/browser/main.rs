@@ -16,6 +16,7 @@ mod packages;
 mod peers;
 #[path = "../faults/pictures.rs"]
 mod pictures;
+mod search;
 mod sight;
 
 use adem_package::Folder;

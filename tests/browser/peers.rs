@@ -199,7 +199,7 @@ fn figure(url: &str, webgpu: bool, attribute: &str) -> f64 {
         .unwrap_or(f64::NAN)
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(super) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();

@@ -1,6 +1,7 @@
 //! Bad input gets a clear refusal, and nothing else is disturbed by it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod device;
 mod packages;
 mod pictures;
 

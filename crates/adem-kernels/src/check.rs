@@ -1,8 +1,9 @@
-//! The self-test: every form of every kernel against its reference, on this very device.
+//! The self-test: every form of every kernel, on this very device, beside what it should compute.
 //!
 //! Drivers miscompile: a kernel that is right on one GPU can be silently wrong on another.
 
 use std::fmt;
+use std::ops::Range;
 
 use burn::tensor::Device;
 
@@ -34,6 +35,26 @@ pub struct Report {
     pub switched_off: Vec<Disagreement>,
 }
 
+/// What a search for cases on which kernels are wrong has found.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Examination {
+    /// Runs of one form on one case. None on a device without kernels.
+    pub cases: usize,
+    /// Those that were not what they should be; each names its seed.
+    pub disagreements: Vec<Disagreement>,
+}
+
+/// Runs every form of every kernel on inputs that follow from each of `seeds`: sizes that are odd
+/// or one, rows that tie or are all alike, -0.0, large numbers. Nothing is switched off.
+pub async fn examine(device: &Device, seeds: Range<u64>) -> Examination {
+    #[cfg(feature = "wgpu")]
+    if let Some(cube) = crate::gpu::device(device) {
+        return crate::gpu::check::examine(&cube, &device.clone().inner(), seeds).await;
+    }
+    let _ = (device, seeds);
+    Examination::default()
+}
+
 /// Checks the forms that `device` runs by default, for weights stored as `formats` say, as
 /// [`self_test`] does; where one disagrees its successors are checked until one is right. Each
 /// kernel is checked once a process: the report tells what all calls for this device have found.
@@ -46,9 +67,9 @@ pub async fn self_test_once(device: &Device, formats: &[Format]) -> Report {
     Report::default()
 }
 
-/// Runs every form of every kernel once on small inputs, compares it with the reference on the
-/// same device, and switches off those that disagree: operations then take another form, or the
-/// reference. A form once switched off stays off and is not run again.
+/// Runs every form of every kernel once on small inputs, compares it with the same formula in double
+/// precision on the processor, and switches off those that disagree: operations then take another
+/// form, or the reference. A form once switched off stays off and is not run again.
 pub async fn self_test(device: &Device) -> Report {
     #[cfg(feature = "wgpu")]
     if let Some(cube) = crate::gpu::device(device) {

@@ -6,7 +6,7 @@
 //! what the kernels are tested against.
 //!
 //! Kernels come in [variants](variant): [`tune`] times them on a device and keeps the fastest,
-//! [`self_test`] compares each with the reference and switches off those that disagree.
+//! [`self_test`] compares each with its formula and switches off those that disagree.
 
 mod activation;
 mod adapter;
@@ -34,7 +34,7 @@ pub mod variant;
 pub use activation::quick_gelu;
 pub use adapter::{Adapter, adapter};
 pub use blocks::{BLOCK, Blocks, BlocksError, Scales, Scheme};
-pub use check::{Disagreement, Report, self_test, self_test_once};
+pub use check::{Disagreement, Examination, Report, examine, self_test, self_test_once};
 pub use cross_attention::{
     CrossAttention, cross_attention, cross_attention_map, cross_attention_onto,
 };
@@ -42,7 +42,7 @@ pub use decode::{Heads, RopeStyle, attention, next_token, rope_append, self_atte
 pub use linear::{Epilogue, linear};
 pub use matrix::Matrix;
 pub use norm::{layer_norm, rms_norm};
-pub use reading::IdReading;
+pub use reading::{DeviceError, IdReading};
 pub use threshold::{drop_index, keep_mask};
 pub use tune::{Timing, tune, tune_once};
 

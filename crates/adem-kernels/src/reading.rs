@@ -8,7 +8,18 @@ use std::task::{Context, Poll, Waker};
 
 use burn::tensor::{Int, Tensor};
 
-type Reading = Pin<Box<dyn Future<Output = Result<i64, String>> + Send>>;
+/// The device failed, or was lost: nothing on it can be read any more. In the device's own words.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct DeviceError(pub(crate) String);
+
+impl DeviceError {
+    pub(crate) fn nothing() -> Self {
+        Self("nothing was read".to_owned())
+    }
+}
+
+type Reading = Pin<Box<dyn Future<Output = Result<i64, DeviceError>> + Send>>;
 
 /// Readings nobody waits for any more. A device must finish with its copy before the memory is
 /// taken for another one, so they are kept until then.
@@ -18,7 +29,7 @@ static LEFT: Mutex<Vec<Reading>> = Mutex::new(Vec::new());
 /// dropped at any time.
 pub struct IdReading {
     under_way: Option<Reading>,
-    here: Option<Result<i64, String>>,
+    here: Option<Result<i64, DeviceError>>,
 }
 
 impl IdReading {
@@ -45,14 +56,14 @@ impl IdReading {
     /// Waits for the id; none is past the vocabulary but that of logits with NaN.
     ///
     /// # Errors
-    /// What the device says.
-    pub async fn finish(mut self) -> Result<i64, String> {
+    /// Where the device fails or is lost, before or while this waits.
+    pub async fn finish(mut self) -> Result<i64, DeviceError> {
         if let Some(id) = self.here.take() {
             return id;
         }
         let id = poll_fn(|context| match &mut self.under_way {
             Some(reading) => reading.as_mut().poll(context),
-            None => Poll::Ready(Err("nothing was read".to_owned())),
+            None => Poll::Ready(Err(DeviceError::nothing())),
         })
         .await;
         self.under_way = None;
@@ -77,18 +88,18 @@ impl fmt::Debug for IdReading {
     }
 }
 
-fn ask(reading: &mut Reading) -> Poll<Result<i64, String>> {
+fn ask(reading: &mut Reading) -> Poll<Result<i64, DeviceError>> {
     reading
         .as_mut()
         .poll(&mut Context::from_waker(Waker::noop()))
 }
 
-async fn read(id: Tensor<1, Int>) -> Result<i64, String> {
+async fn read(id: Tensor<1, Int>) -> Result<i64, DeviceError> {
     #[cfg(feature = "wgpu")]
     if let Some(reading) = crate::gpu::read_id(&id) {
         return reading.await;
     }
-    let data = id.into_data_async().await.map_err(|e| e.to_string())?;
-    let first = data.iter::<i64>().next();
-    first.ok_or_else(|| "nothing was read".to_owned())
+    let data = id.into_data_async().await;
+    let data = data.map_err(|e| DeviceError(e.to_string()))?;
+    data.iter::<i64>().next().ok_or_else(DeviceError::nothing)
 }

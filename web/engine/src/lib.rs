@@ -71,6 +71,17 @@ async fn serve(
                 }),
             },
             Ask::Models => line::tell(&models(None).await),
+            Ask::Examine { seeds } => {
+                let found = adem_kernels::examine(&device, 0..seeds).await;
+                line::tell(&Tell::Examined {
+                    cases: found.cases,
+                    disagreements: found
+                        .disagreements
+                        .iter()
+                        .map(ToString::to_string)
+                        .collect(),
+                });
+            }
             Ask::Forget { id } => line::tell(&models(Some(id)).await),
             // Noted when it arrived.
             Ask::Stop { .. } => {}

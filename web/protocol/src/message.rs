@@ -95,6 +95,11 @@ pub enum Ask {
         /// Whether to tell with each token which patches it looked at.
         trace: bool,
     },
+    /// Run the device's kernels on the cases of seeds from 0 to below `seeds` and say which are wrong.
+    Examine {
+        /// How many seeds.
+        seeds: u64,
+    },
     /// End this job, running or waiting, after the token it is at.
     Stop {
         /// The job's number.
@@ -191,6 +196,13 @@ pub enum Tell {
         /// Why none can be kept, where that is so.
         problem: Option<String>,
     },
+    /// What [`Ask::Examine`] has found.
+    Examined {
+        /// Runs of one form of a kernel on one case; none on engines without kernels.
+        cases: usize,
+        /// Those that were wrong, each with its seed and what was wrong.
+        disagreements: Vec<String>,
+    },
     /// The engine cannot run, or the model cannot be loaded; nothing can be asked of it.
     Unusable {
         /// What happened and what to do, in words.
@@ -285,6 +297,7 @@ mod tests {
                 trace: true,
             },
             Ask::Stop { job: 0 },
+            Ask::Examine { seeds: 3 },
         ];
         for ask in asks {
             assert_eq!(decode::<Ask>(&encode(&ask).unwrap()).unwrap(), ask);

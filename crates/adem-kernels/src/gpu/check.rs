@@ -1,36 +1,39 @@
-//! Small inputs for every form of every kernel, and what comes of them.
+//! Every form of every kernel beside what it should compute.
 
-use burn::backend::wgpu::CubeTensor;
-use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use std::ops::Range;
+
+use burn::tensor::{Device, Int, Tensor};
 use burn_cubecl::CubeDevice;
 
 use super::attend::{Attend, mask};
+use super::case::Case;
 use super::norm::norm;
-use super::product::{Product, Size, Weights};
-use super::{decode, floats, registry, tensor, weights};
-use crate::blocks::{Blocks, Scales, Scheme};
-use crate::check::{Disagreement, Report};
+use super::product::{Product, Size};
+use super::{decode, expected, floats, registry, tensor};
+use crate::check::{Disagreement, Examination, Report};
 use crate::cross_attention::CrossAttention;
 use crate::decode::{Heads, RopeStyle};
-use crate::linear::Epilogue;
-use crate::matrix::Matrix;
-use crate::reference;
 use crate::variant::{Format, Rows, Task, Variant};
 
 /// Relative to the largest number of a result.
-const TOLERANCE: f32 = 1e-3;
+const TOLERANCE: f64 = 1e-3;
+/// How near a score must be to the threshold, relative to the largest of its row, to fall on either
+/// side of it.
+const TIE: f64 = 1e-4;
+
+/// What a kernel answers that holds none of its test.
+const REFUSED: &str = "the kernel did not take its own test";
 
 /// Checks all forms on `device`, which `plain` is without gradients.
 pub(crate) async fn run(device: &CubeDevice, plain: &Device) -> Report {
     let mut report = Report::default();
-    // Products first: the masking is checked beside them.
     for task in Task::all() {
         for variant in task.variants() {
             if registry::is_off(device, task, *variant) {
                 continue;
             }
             report.checked += 1;
-            if let Err(reason) = check(task, *variant, plain).await {
+            if let Err(reason) = check(task, *variant, &mut Case::usual(plain)).await {
                 registry::switch_off(device, task, *variant);
                 report.switched_off.push(Disagreement {
                     task,
@@ -54,7 +57,7 @@ pub(crate) async fn run_once(device: &CubeDevice, plain: &Device, formats: &[For
             continue;
         }
         while let Some(variant) = registry::variant(device, task) {
-            let disagreement = check(task, variant, plain).await.err();
+            let disagreement = check(task, variant, &mut Case::usual(plain)).await.err();
             let fine = disagreement.is_none();
             if !fine {
                 registry::switch_off(device, task, variant);
@@ -73,240 +76,315 @@ pub(crate) async fn run_once(device: &CubeDevice, plain: &Device, formats: &[For
     registry::report(device)
 }
 
-async fn check(task: Task, variant: Variant, device: &Device) -> Result<(), String> {
-    let pairs = both(task, variant, device).ok_or("the kernel did not take its own test")?;
-    for (got, want) in pairs {
-        compare(&read(got).await?, &read(want).await?)?;
+/// Runs every form that is not switched off on the cases of `seeds`.
+pub(crate) async fn examine(device: &CubeDevice, plain: &Device, seeds: Range<u64>) -> Examination {
+    let mut found = Examination::default();
+    for seed in seeds {
+        for task in Task::all() {
+            for variant in task.variants() {
+                if registry::is_off(device, task, *variant) {
+                    continue;
+                }
+                found.cases += 1;
+                if let Err(reason) = check(task, *variant, &mut Case::of(seed, plain)).await {
+                    found.disagreements.push(Disagreement {
+                        task,
+                        variant: *variant,
+                        reason: format!("seed {seed}: {reason}"),
+                    });
+                }
+            }
+        }
     }
-    Ok(())
+    found
 }
 
-async fn read(tensor: Tensor<1>) -> Result<Vec<f32>, String> {
+async fn check(task: Task, variant: Variant, case: &mut Case<'_>) -> Result<(), String> {
+    match task {
+        Task::CrossAttention => cross_attention(variant, case).await,
+        Task::MaskScores => mask_scores(case).await,
+        Task::Product(rows, format) => product(rows, format, variant, case).await,
+        Task::Norm => norms(case).await,
+        Task::RopeAppend => rope_append(case).await,
+        Task::Attention => attention(case).await,
+        Task::NextToken(format) => next_token(format, case).await,
+    }
+}
+
+async fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, String> {
     let data = tensor.into_data_async().await.map_err(|e| e.to_string())?;
     data.try_to_vec().map_err(|e| format!("{e:?}"))
 }
 
-fn compare(got: &[f32], want: &[f32]) -> Result<(), String> {
-    let size = want.iter().fold(f32::MIN_POSITIVE, |m, v| m.max(v.abs()));
-    let off = got.iter().zip(want).map(|(g, w)| (g - w).abs());
+/// Whether the numbers of `got` are those wanted.
+async fn near<const D: usize>(got: Tensor<D>, want: &[f64]) -> Result<(), String> {
+    let got = read(got).await?;
+    let size = want.iter().fold(f64::MIN_POSITIVE, |m, v| m.max(v.abs()));
+    let off = got.iter().zip(want).map(|(g, w)| (f64::from(*g) - w).abs());
     // NaN is as far off as can be.
-    let worst = off.fold(0.0f32, |worst, d| if d <= worst { worst } else { d });
+    let worst = off.fold(0.0f64, |worst, d| if d <= worst { worst } else { d });
     match got.len() == want.len() && worst <= TOLERANCE * size {
         true => Ok(()),
         false => Err(format!("off by {worst:e} where numbers reach {size:e}")),
     }
 }
 
-/// What the kernel and its reference make of the same input, flat.
-type Pairs = Vec<(Tensor<1>, Tensor<1>)>;
-
-fn both(task: Task, variant: Variant, device: &Device) -> Option<Pairs> {
-    let mut seeded = Seeded { state: 1, device };
-    match task {
-        Task::CrossAttention => cross_attention(variant, &mut seeded),
-        Task::MaskScores => {
-            let scores = seeded.floats([1, 3, 20]);
-            let masked = mask(&floats(&scores)?, 6, None);
-            let kept = crate::keep_mask(scores.clone(), 5);
-            let want = scores.mask_fill(kept.bool_not(), 0.0);
-            Some(vec![(
-                tensor::<3>(masked).flatten(0, 2),
-                want.flatten(0, 2),
-            )])
-        }
-        Task::Product(rows, format) => product(rows, format, variant, &mut seeded),
-        Task::Norm => norms(&mut seeded),
-        Task::RopeAppend => rope_append(&mut seeded),
-        Task::Attention => attention(&mut seeded),
-        Task::NextToken(format) => next_token(format, &mut seeded),
-    }
-}
-
-fn cross_attention(variant: Variant, seeded: &mut Seeded) -> Option<Pairs> {
-    let [x, keys, values] =
-        [[1, 2, 24], [1, 20, 24], [1, 20, 24]].map(|shape| seeded.floats(shape));
+async fn cross_attention(variant: Variant, case: &mut Case<'_>) -> Result<(), String> {
+    let (rows, tokens, dim) = (
+        case.size(2, 1..=8),
+        case.size(20, 1..=90),
+        case.size(24, 1..=70),
+    );
+    let (x, x_buffer) = case.numbers([1, rows, dim], 1.0);
+    let (keys, keys_buffer) = case.numbers([1, tokens, dim], 1.0);
+    let (values, values_buffer) = case.numbers([1, tokens, dim], 1.0);
+    let index = case.size(5, 0..=tokens - 1);
     let settings = CrossAttention {
         alpha: 0.5,
-        drop_index: Some(5),
+        drop_index: Some(index),
     };
     let attend = Attend {
-        x: floats(&x)?,
-        keys: floats(&keys)?,
-        values: floats(&values)?,
+        x: floats(&x_buffer).ok_or(REFUSED)?,
+        keys: floats(&keys_buffer).ok_or(REFUSED)?,
+        values: floats(&values_buffer).ok_or(REFUSED)?,
         residual: None,
         settings,
     };
     let (out, map) = attend.run_with_map(variant);
-    let (want, want_map) = reference::cross_attention_map(x, keys, values, settings);
-    Some(vec![
-        (tensor::<3>(out).flatten(0, 2), want.flatten(0, 2)),
-        (tensor::<3>(map).flatten(0, 2), want_map.flatten(0, 2)),
-    ])
+    let map = read(tensor::<3>(map)).await?;
+    let x: Vec<f32> = x
+        .iter()
+        .map(|x| expected::silu(f64::from(*x)) as f32)
+        .collect();
+    let scores = expected::product(&x, &keys, dim);
+    let mut want = vec![0.0; rows * dim];
+    let whole = scores.chunks_exact(tokens).zip(map.chunks_exact(tokens));
+    for ((scores, map), want) in whole.zip(want.chunks_exact_mut(dim)) {
+        kept(scores, map, index)?;
+        let of = scores.iter().zip(map).zip(values.chunks_exact(dim));
+        for ((score, kept), values) in of {
+            for (want, value) in want.iter_mut().zip(values) {
+                *want += settings.alpha * score * f64::from(*kept) * f64::from(*value);
+            }
+        }
+    }
+    near(tensor::<3>(out), &want).await
 }
 
-fn product(rows: Rows, format: Format, variant: Variant, seeded: &mut Seeded) -> Option<Pairs> {
+/// Whether `map` keeps what is above the `index`-th smallest of `scores` and enough of what cannot
+/// be told from it.
+fn kept(scores: &[f64], map: &[f32], index: usize) -> Result<(), String> {
+    let mut sorted = scores.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let most = scores.iter().fold(0.0f64, |m, s| m.max(s.abs()));
+    let (threshold, slack) = (sorted[index], TIE * most);
+    let (mut above, mut tied) = (0, 0);
+    for (score, kept) in scores.iter().zip(map) {
+        let (kept, away) = (*kept == 1.0, score - threshold);
+        if away.abs() > slack && kept != (away > 0.0) {
+            return Err(format!(
+                "a score {away:e} from the threshold: kept is {kept}"
+            ));
+        }
+        above += usize::from(away > slack);
+        tied += usize::from(kept && away.abs() <= slack);
+    }
+    match above + tied >= scores.len() - index {
+        true => Ok(()),
+        false => Err(format!("{} scores are kept", above + tied)),
+    }
+}
+
+async fn mask_scores(case: &mut Case<'_>) -> Result<(), String> {
+    let (rows, tokens) = (case.size(3, 1..=20), case.size(20, 1..=90));
+    let (scores, buffer) = case.numbers([1, rows, tokens], 4096.0);
+    let index = case.size(5, 0..=tokens - 1);
+    let masked = mask(&floats(&buffer).ok_or(REFUSED)?, index as u32 + 1, None);
+    let row = |row: &[f32]| {
+        let mut sorted = row.to_vec();
+        sorted.sort_by(f32::total_cmp);
+        let threshold = sorted[index];
+        let kept = move |s: &f32| if *s >= threshold { f64::from(*s) } else { 0.0 };
+        row.iter().map(kept).collect::<Vec<_>>()
+    };
+    let want: Vec<f64> = scores.chunks_exact(tokens).flat_map(row).collect();
+    near(tensor::<3>(masked), &want).await
+}
+
+async fn product(
+    rows: Rows,
+    format: Format,
+    variant: Variant,
+    case: &mut Case<'_>,
+) -> Result<(), String> {
     let m = match rows {
         Rows::One => 1,
-        Rows::Few => 5,
-        Rows::Many => 19,
+        Rows::Few => case.size(5, 2..=8),
+        Rows::Many => case.size(19, 9..=70),
     };
-    let (k, n) = (96, 24);
-    let x = seeded.floats([1, m, k]);
+    let (k, n) = (case.size(96, 1..=150), case.size(24, 1..=80));
+    let (x, x_buffer) = case.numbers([1, m, k], 4096.0);
     let size = Size { batch: 1, m, k, n };
+    let (w, weights) = case.matrix(format, [n, k]).ok_or(REFUSED)?;
+    let plain = Product::new(floats(&x_buffer).ok_or(REFUSED)?, size, weights);
+    let mut want = expected::product(&x, &w, k);
+    near(tensor::<3>(plain.clone().run(variant)), &want).await?;
     if format == Format::Across {
-        let w = seeded.floats([1, k, n]);
-        let weights = Weights::float(format, floats(&w)?);
-        let y = Product::new(floats(&x)?, size, weights).run(variant);
-        let want = x.matmul(w);
-        return Some(vec![(tensor::<3>(y).flatten(0, 2), want.flatten(0, 2))]);
+        return Ok(());
     }
-    let [w, v] = [(); 2].map(|()| seeded.matrix(format, [n, k]));
-    let (w, v) = (w?, v?);
-    let residual = seeded.floats([1, m, n]);
+    let (v, other) = case.matrix(format, [n, k]).ok_or(REFUSED)?;
+    let (residual, buffer) = case.numbers([1, m, n], 1.0);
     let gate = Product {
-        gate: Some(weights(&v)?),
-        residual: Some(floats(&residual)?),
-        ..Product::new(floats(&x)?, size, weights(&w)?)
+        gate: Some(other),
+        residual: Some(floats(&buffer).ok_or(REFUSED)?),
+        ..plain
     };
-    let plain = Product::new(floats(&x)?, size, weights(&w)?);
-    let epilogue = Epilogue {
-        gate: Some(&v),
-        residual: Some(&residual),
-        ..Epilogue::default()
+    let second = expected::product(&x, &v, k);
+    for ((want, second), residual) in want.iter_mut().zip(second).zip(residual) {
+        *want = expected::silu(*want) * second + f64::from(residual);
+    }
+    near(tensor::<3>(gate.run(variant)), &want).await
+}
+
+async fn norms(case: &mut Case<'_>) -> Result<(), String> {
+    let (rows, k) = (case.size(3, 1..=70), case.size(100, 1..=300));
+    let (x, buffer) = case.numbers([1, rows, k], 1.0);
+    let (gain, gain_buffer) = case.numbers([k], 1.0);
+    let (shift, shift_buffer) = case.numbers([k], 1.0);
+    let buffers = [&gain_buffer, &shift_buffer].map(floats);
+    let (buffer, [Some(gains), Some(shifts)]) = (floats(&buffer).ok_or(REFUSED)?, buffers) else {
+        return Err(REFUSED.to_owned());
     };
-    let flat = |y: CubeTensor| tensor::<3>(y).flatten(0, 2);
-    Some(vec![
-        (
-            flat(plain.run(variant)),
-            reference::linear(x.clone(), &w, Epilogue::default()).flatten(0, 2),
-        ),
-        (
-            flat(gate.run(variant)),
-            reference::linear(x, &w, epilogue).flatten(0, 2),
-        ),
-    ])
+    let plain = norm(&buffer, &gains, None, 1e-5).ok_or(REFUSED)?;
+    near(tensor::<3>(plain), &expected::norm(&x, &gain, None, 1e-5)).await?;
+    let centred = norm(&buffer, &gains, Some(&shifts), 1e-5).ok_or(REFUSED)?;
+    let want = expected::norm(&x, &gain, Some(&shift), 1e-5);
+    near(tensor::<3>(centred), &want).await
 }
 
-fn norms(seeded: &mut Seeded) -> Option<Pairs> {
-    let x = seeded.floats([1, 3, 100]);
-    let [gain, shift] = [(); 2].map(|()| seeded.floats([100]));
-    let (buffer, buffers) = (floats(&x)?, [floats(&gain)?, floats(&shift)?]);
-    let plain = norm(&buffer, &buffers[0], None, 1e-5)?;
-    let centred = norm(&buffer, &buffers[0], Some(&buffers[1]), 1e-5)?;
-    let flat = |y: CubeTensor| tensor::<3>(y).flatten(0, 2);
-    let want = reference::rms_norm(x.clone(), &gain, 1e-5);
-    let want_centred = burn::tensor::module::layer_norm(x, gain, Some(shift), 1e-5);
-    Some(vec![
-        (flat(plain), want.flatten(0, 2)),
-        (flat(centred), want_centred.flatten(0, 2)),
-    ])
-}
-
-const HEADS: Heads = Heads {
-    heads: 4,
-    kv_heads: 2,
-    head: 12,
-    style: RopeStyle::Half,
-};
-
-fn rope_append(seeded: &mut Seeded) -> Option<Pairs> {
-    let qkv = seeded.floats([2, 8 * HEADS.head]);
-    let [cos, sin] = [(); 2].map(|()| seeded.floats([8, HEADS.head / 2]));
-    let cache = [(); 2].map(|()| seeded.floats([HEADS.kv_heads, 6, HEADS.head]));
-    // The kernel writes into the cache: the reference comes first and gets a copy.
-    let copy = cache.clone().map(|c| c * 1.0);
-    let (want, kept) = reference::rope_append(qkv.clone(), &cos, &sin, copy, 3, HEADS);
-    let [keys, values] = [floats(&cache[0])?, floats(&cache[1])?];
-    let queries = decode::rope_append(
-        &floats(&qkv)?,
-        [&floats(&cos)?, &floats(&sin)?],
-        [&keys, &values],
-        3,
-        HEADS,
-    )?;
-    let [want_keys, want_values] = kept;
-    Some(vec![
-        (tensor::<2>(queries).flatten(0, 1), want.flatten(0, 1)),
-        (tensor::<3>(keys).flatten(0, 2), want_keys.flatten(0, 2)),
-        (tensor::<3>(values).flatten(0, 2), want_values.flatten(0, 2)),
-    ])
-}
-
-fn attention(seeded: &mut Seeded) -> Option<Pairs> {
-    let queries = seeded.floats([2, HEADS.heads * HEADS.head]);
-    let [keys, values] = [(); 2].map(|()| seeded.floats([HEADS.kv_heads, 72, HEADS.head]));
-    let out = decode::attention(
-        &floats(&queries)?,
-        &floats(&keys)?,
-        &floats(&values)?,
-        68,
-        HEADS,
-    )?;
-    let want = reference::attention(queries, &keys, &values, 68, HEADS);
-    let qkv = seeded.floats([2, 5, 3 * HEADS.heads * HEADS.head]);
-    let packed = decode::self_attention(&floats(&qkv)?, HEADS.heads)?;
-    let want_packed = reference::self_attention(qkv, HEADS.heads);
-    Some(vec![
-        (tensor::<2>(out).flatten(0, 1), want.flatten(0, 1)),
-        (tensor::<3>(packed).flatten(0, 2), want_packed.flatten(0, 2)),
-    ])
-}
-
-fn next_token(format: Format, seeded: &mut Seeded) -> Option<Pairs> {
-    let (vocabulary, width) = (300, 64);
-    let table = seeded.matrix(format, [vocabulary, width])?;
-    let logits = seeded.floats([vocabulary]);
-    let [id, row] = decode::next_token(&floats(&logits)?, &weights(&table)?, width)?;
-    let (want_id, want_row) = reference::next_token(logits, &table);
-    Some(vec![
-        (
-            Tensor::<1, Int>::from_primitive::<burn::backend::Cube>(id).float(),
-            want_id.float(),
-        ),
-        (tensor::<2>(row).flatten(0, 1), want_row.flatten(0, 1)),
-    ])
-}
-
-/// Inputs that follow from a seed.
-pub(crate) struct Seeded<'a> {
-    pub state: u64,
-    pub device: &'a Device,
-}
-
-impl Seeded<'_> {
-    fn word(&mut self) -> u32 {
-        // SplitMix64 (Steele et al. 2014).
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 32) as u32
+fn heads(case: &mut Case<'_>) -> Heads {
+    let kv_heads = case.size(2, 1..=3);
+    let styles = [RopeStyle::Half, RopeStyle::Interleaved];
+    Heads {
+        heads: kv_heads * case.size(2, 1..=3),
+        kv_heads,
+        head: 2 * case.size(6, 1..=40),
+        style: styles[case.size(0, 0..=1)],
     }
+}
 
-    fn signed(&mut self) -> f32 {
-        self.word() as f32 / (u32::MAX as f32 / 2.0) - 1.0
+async fn rope_append(case: &mut Case<'_>) -> Result<(), String> {
+    let heads = heads(case);
+    let Heads {
+        heads: q,
+        kv_heads: kv,
+        head,
+        style,
+    } = heads;
+    let (tokens, past, spare) = (
+        case.size(2, 1..=65),
+        case.size(3, 0..=20),
+        case.size(1, 0..=5),
+    );
+    let (all, capacity) = (q + 2 * kv, past + tokens + spare);
+    let (qkv, qkv_buffer) = case.numbers([tokens, all * head], 4096.0);
+    let (cos, cos_buffer) = case.numbers([capacity + 2, head / 2], 1.0);
+    let (sin, sin_buffer) = case.numbers([capacity + 2, head / 2], 1.0);
+    let (keys, keys_buffer) = case.numbers([kv, capacity, head], 1.0);
+    let (values, values_buffer) = case.numbers([kv, capacity, head], 1.0);
+    let cache = [&keys_buffer, &values_buffer].map(floats);
+    let tables = [&cos_buffer, &sin_buffer].map(floats);
+    let ([Some(k_cache), Some(v_cache)], [Some(cosines), Some(sines)]) = (cache, tables) else {
+        return Err(REFUSED.to_owned());
+    };
+    let new = floats(&qkv_buffer).ok_or(REFUSED)?;
+    let both = [&k_cache, &v_cache];
+    let queries = decode::rope_append(&new, [&cosines, &sines], both, past, heads);
+    let queries = queries.ok_or(REFUSED)?;
+
+    let mut want = Vec::new();
+    let mut cached = [keys, values].map(|c| c.into_iter().map(f64::from).collect::<Vec<_>>());
+    for (index, part) in qkv.chunks_exact(head).enumerate() {
+        let (token, own) = (index / all, index % all);
+        let row = (past + token) * head / 2;
+        let turned = expected::turned(
+            part,
+            &cos[row..][..head / 2],
+            &sin[row..][..head / 2],
+            style,
+        );
+        let place = |own: usize| (own * capacity + past + token) * head;
+        if own < q {
+            want.extend(turned);
+        } else if own < q + kv {
+            cached[0][place(own - q)..][..head].copy_from_slice(&turned);
+        } else {
+            let plain: Vec<f64> = part.iter().map(|x| f64::from(*x)).collect();
+            cached[1][place(own - q - kv)..][..head].copy_from_slice(&plain);
+        }
     }
+    near(tensor::<2>(queries), &want).await?;
+    near(tensor::<3>(k_cache), &cached[0]).await?;
+    near(tensor::<3>(v_cache), &cached[1]).await
+}
 
-    /// Numbers in -1..1.
-    pub fn floats<const D: usize>(&mut self, shape: [usize; D]) -> Tensor<D> {
-        let values: Vec<f32> = (0..shape.iter().product()).map(|_| self.signed()).collect();
-        let data = TensorData::new(values, shape);
-        Tensor::from_data(data, (self.device, DType::F32))
-    }
+async fn attention(case: &mut Case<'_>) -> Result<(), String> {
+    let heads = heads(case);
+    let (head, width) = (heads.head, heads.heads * heads.head);
+    let (tokens, past, spare) = (
+        case.size(2, 1..=20),
+        case.size(68, 0..=140),
+        case.size(2, 0..=5),
+    );
+    let capacity = past + tokens + spare;
+    let (queries, queries_buffer) = case.numbers([tokens, width], 1.0);
+    let (keys, keys_buffer) = case.numbers([heads.kv_heads, capacity, head], 1.0);
+    let (values, values_buffer) = case.numbers([heads.kv_heads, capacity, head], 1.0);
+    let [Some(q), Some(k), Some(v)] = [
+        floats(&queries_buffer),
+        floats(&keys_buffer),
+        floats(&values_buffer),
+    ] else {
+        return Err(REFUSED.to_owned());
+    };
+    let out = decode::attention(&q, &k, &v, past, heads).ok_or(REFUSED)?;
+    let want = expected::cached_attention(&queries, [&keys, &values], past, heads);
+    near(tensor::<2>(out), &want).await?;
 
-    /// A matrix of the format.
-    pub fn matrix(&mut self, format: Format, [rows, columns]: [usize; 2]) -> Option<Matrix> {
-        let scheme = match format {
-            Format::Float | Format::Across => {
-                return Some(Matrix::float(self.floats([rows, columns])));
+    let (batch, tokens) = (case.size(2, 1..=3), case.size(5, 1..=70));
+    let (qkv, buffer) = case.numbers([batch, tokens, 3 * width], 1.0);
+    let out = decode::self_attention(&floats(&buffer).ok_or(REFUSED)?, heads.heads);
+    let mut want = Vec::new();
+    for picture in qkv.chunks_exact(tokens * 3 * width) {
+        for token in 0..tokens {
+            for own in 0..heads.heads {
+                let row = |token: usize, part: usize| {
+                    &picture[(token * 3 + part) * width + own * head..][..head]
+                };
+                let [keys, values] =
+                    [1, 2].map(|part| (0..tokens).map(|t| row(t, part)).collect::<Vec<_>>());
+                want.extend(expected::attend(row(token, 0), &keys, &values));
             }
-            Format::Q4 => Scheme::Q4,
-            Format::Q8 => Scheme::Q8,
-        };
-        let blocks = rows * columns.div_ceil(crate::BLOCK);
-        let words = (0..blocks * scheme.words()).map(|_| self.word()).collect();
-        let scales = Scales::Single((0..blocks).map(|_| self.signed() / 64.0).collect());
-        let blocks = Blocks::new(scheme, [rows, columns], words, scales).ok()?;
-        Some(Matrix::packed(blocks, self.device))
+        }
     }
+    near(tensor::<3>(out.ok_or(REFUSED)?), &want).await
+}
+
+async fn next_token(format: Format, case: &mut Case<'_>) -> Result<(), String> {
+    let (vocabulary, width) = (case.size(300, 1..=700), 32 * case.size(2, 1..=4));
+    let (values, table) = case.matrix(format, [vocabulary, width]).ok_or(REFUSED)?;
+    let (logits, buffer) = case.numbers([vocabulary], 4096.0);
+    let found = decode::next_token(&floats(&buffer).ok_or(REFUSED)?, &table, width);
+    let [id, row] = found.ok_or(REFUSED)?;
+    let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let want = logits.iter().position(|logit| *logit == most).unwrap_or(0);
+    let data = Tensor::<1, Int>::from_primitive::<burn::backend::Cube>(id).into_data_async();
+    let data = data.await.map_err(|e| e.to_string())?;
+    let id = data.try_to_vec::<u32>().map_err(|e| format!("{e:?}"))?;
+    if id != [want as u32] {
+        return Err(format!("token {id:?} where {want} is the most likely"));
+    }
+    let row_wanted = &values[want * width..][..width];
+    let row_wanted: Vec<f64> = row_wanted.iter().map(|x| f64::from(*x)).collect();
+    near(tensor::<2>(row), &row_wanted).await
 }

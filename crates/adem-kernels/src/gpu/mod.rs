@@ -2,8 +2,10 @@
 
 mod adapter;
 mod attend;
+mod case;
 pub(crate) mod check;
 mod decode;
+mod expected;
 mod extension;
 mod launch;
 mod norm;
@@ -25,6 +27,7 @@ use crate::cross_attention::CrossAttention;
 use crate::decode::Heads;
 use crate::linear::Epilogue;
 use crate::matrix::{Matrix, ScaleTensor, Values};
+use crate::reading::DeviceError;
 use crate::variant::{Format, Rows, Task, Variant};
 use attend::Attend;
 use product::{Product, Size, Weights};
@@ -325,13 +328,13 @@ pub(crate) fn next_token(
 /// the data, and for all work until then.
 pub(crate) fn read_id(
     id: &Tensor<1, Int>,
-) -> Option<impl Future<Output = Result<i64, String>> + Send + use<>> {
+) -> Option<impl Future<Output = Result<i64, DeviceError>> + Send + use<>> {
     let id = words(id)?;
     Some(async move {
         let read = id.client.read_async(vec![id.handle.clone()]).await;
-        let bytes = read.map_err(|error| format!("{error:?}"))?;
+        let bytes = read.map_err(|error| DeviceError(format!("{error:?}")))?;
         let word = bytes.first().and_then(|bytes| bytes.first_chunk());
-        let word = word.ok_or_else(|| "nothing was read".to_owned())?;
+        let word = word.ok_or_else(DeviceError::nothing)?;
         Ok(i64::from(u32::from_le_bytes(*word)))
     })
 }

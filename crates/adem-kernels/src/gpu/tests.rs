@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use burn::tensor::{Device, DeviceKind, Tensor};
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 
-use super::check::Seeded;
+use super::case::Seeded;
 use super::launch::MOST_BUFFERS;
 use super::product::{Product, Size, Weights};
 use super::shader::{self, Recipe};

@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor};
 use burn_cubecl::CubeDevice;
 
 use super::attend::Attend;
-use super::check::Seeded;
+use super::case::Seeded;
 use super::product::{Product, Size, Weights};
 use super::{floats, registry, tensor, weights};
 use crate::clock;
@@ -63,21 +63,24 @@ pub(crate) async fn once(device: &CubeDevice, plain: &Device) {
     let Some(shared) = registry::variant(device, task) else {
         return;
     };
-    // Large enough that a launch is little of it.
+    // Large enough that a launch is little of it, small enough for a software device.
     let size = 1024;
     let run = |variant| {
         let x: Tensor<3> = Tensor::ones([1, 1, size], plain);
-        let w: Tensor<2> = Tensor::ones([4 * size, size], plain);
+        let w: Tensor<2> = Tensor::ones([size, size], plain);
         async move {
             let size = Size {
                 batch: 1,
                 m: 1,
                 k: size,
-                n: 4 * size,
+                n: size,
             };
             let weights = Weights::float(Format::Float, floats(&w)?);
             let product = Product::new(floats(&x)?, size, weights);
-            median(|| tensor(product.clone().run(variant))).await
+            clock::brief(RUNS, 4 * REPEATS, || {
+                tensor::<3>(product.clone().run(variant))
+            })
+            .await
         }
     };
     let (Some(together), Some(apart)) = (run(shared).await, run(alone(Rows::One)).await) else {

@@ -9,4 +9,6 @@ mod decode;
 mod gpu;
 mod gradients;
 mod linear;
+mod lost;
+mod search;
 mod tuning;

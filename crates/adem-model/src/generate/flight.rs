@@ -58,7 +58,8 @@ impl Flights {
         let Some(Flight { id, logits }) = self.under_way.pop_front() else {
             return Ok(None);
         };
-        let id = id.finish().await.map_err(ModelError::Read)?;
+        let id = id.finish().await;
+        let id = id.map_err(|error| ModelError::Read(error.to_string()))?;
         match (0..model.config().llama.vocab_size as i64).contains(&id) {
             true => Ok(Some((id as u32, logits))),
             false => Err(ModelError::NanLogits),

@@ -1,0 +1,28 @@
+//! Kernels on whatever a seed makes: the same cases that the browser test asks its engine for.
+
+use adem_kernels::examine;
+use adem_kernels::variant::Task;
+use burn::tensor::Device;
+use proptest::prelude::*;
+
+use crate::gpu::gpu;
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(6))]
+
+    #[test]
+    fn no_form_is_wrong_on_any_case(seed: u32) {
+        let Some(gpu) = gpu() else { return Ok(()) };
+        let seed = u64::from(seed);
+        let found = pollster::block_on(examine(&gpu.device, seed..seed + 1));
+        prop_assert_eq!(found.disagreements, []);
+        let forms: usize = Task::all().iter().map(|task| task.variants().len()).sum();
+        prop_assert_eq!(found.cases, forms);
+    }
+}
+
+#[test]
+fn there_is_nothing_to_search_on_the_cpu() {
+    let found = pollster::block_on(examine(&Device::flex(), 0..4));
+    assert_eq!(found.cases, 0);
+}

@@ -1,0 +1,63 @@
+//! A graphics device that is lost while a text is written.
+
+use adem_model::ModelError;
+use adem_package::Folder;
+use adem_pipeline::testing::write_tiny_package;
+use adem_pipeline::{Captioner, PipelineError, Request};
+use burn::backend::wgpu::{RuntimeOptions, WgpuSetup, try_init_device, wgpu};
+use burn::tensor::{Device, DeviceType};
+
+use super::pictures;
+
+/// A device of its own, and the handle by which it is destroyed.
+async fn fragile() -> (Device, wgpu::Device) {
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+    let adapter = instance.request_adapter(&Default::default()).await.unwrap();
+    let wanted = wgpu::DeviceDescriptor {
+        required_features: adapter
+            .features()
+            .difference(wgpu::Features::all_experimental_mask()),
+        required_limits: adapter.limits(),
+        ..Default::default()
+    };
+    let (device, queue) = adapter.request_device(&wanted).await.unwrap();
+    let setup = WgpuSetup {
+        backend: adapter.get_info().backend,
+        instance,
+        adapter,
+        device: device.clone(),
+        queue,
+    };
+    let own = try_init_device(setup, RuntimeOptions::default()).unwrap();
+    (Device::new(own), device)
+}
+
+#[test]
+fn a_lost_device_ends_the_text_with_an_error() {
+    if Device::enumerate(DeviceType::Wgpu).is_empty() {
+        assert!(std::env::var_os("CI").is_none(), "no GPU adapter");
+        eprintln!("skipped: no GPU adapter");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    write_tiny_package(folder.path(), 6).unwrap();
+    pollster::block_on(async {
+        let (device, handle) = fragile().await;
+        let captioner = Captioner::load(Folder::new(folder.path()), |_| {}, &device);
+        let captioner = captioner.await.unwrap();
+        let mut session = captioner
+            .start(Request::caption(pictures::ordinary()))
+            .unwrap();
+        session.next().await.unwrap();
+        handle.destroy();
+        let error = loop {
+            match session.next().await {
+                Ok(Some(_)) => {}
+                Ok(None) => panic!("the text went on to its end"),
+                Err(error) => break error,
+            }
+        };
+        let read = matches!(error, PipelineError::Model(ModelError::Read(_)));
+        assert!(read, "{error:?}");
+    });
+}
