@@ -2,9 +2,10 @@
 
 use crate::tokenizer::Tokenizer;
 
-/// The label of positions that do not count towards the loss: BOS, prompt, padding, and whatever
-/// the model inserts. It is also the id of `<unk>`, which is therefore never a target.
-pub const IGNORE: u32 = 0;
+/// The label of positions that do not count towards the loss: BOS, prompt, padding, `<unk>`, and
+/// whatever the model inserts. It is no token's id: 0, which stood for it in the authors' code, is
+/// the end of a text in some vocabularies.
+pub const IGNORE: u32 = u32::MAX;
 
 /// What happens to a row longer than its room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -106,9 +107,10 @@ pub fn training_row(
     let len = ids.len();
     let mut labels = vec![IGNORE; layout.width];
     for (label, &id) in labels.iter_mut().zip(&ids).skip(prompt_len) {
-        *label = id;
+        *label = if learned(id) { id } else { IGNORE };
     }
     ids.resize(layout.width, layout.pad);
+    let learned = |id: u32| special.unk != Some(id) || id == special.eos;
     Ok(Row {
         ids,
         labels,

@@ -8,6 +8,7 @@ use adem_package::Manifest;
 
 use crate::config::{AdemConfig, ClipConfig, LlamaConfig};
 use crate::error::ImportError;
+use crate::gguf;
 use crate::json::Json;
 use crate::map::language::{self, Naming};
 use crate::map::{Mapping, adapters, vision};
@@ -69,6 +70,8 @@ pub(crate) struct Source {
     /// `tokenizer.json`, or why there is none.
     pub tokenizer: Option<Result<Vec<u8>, ImportError>>,
     /// Mean and deviation of a picture's channels.
+    /// Ids that begin and end a text and fill rows, as the language model's config has them.
+    pub token_ids: [Option<u64>; 3],
     pub normalisation: Option<[[f32; 3]; 2]>,
     /// Of a package.
     pub manifest: Option<Manifest>,
@@ -87,6 +90,7 @@ impl Source {
             adapters: None,
             tokenizer: None,
             normalisation: None,
+            token_ids: [None; 3],
             manifest: None,
             notes: Vec::new(),
         }
@@ -187,8 +191,13 @@ impl Source {
             factors.as_deref(),
         )?;
         let tokenizer = tokenizer::of_gguf(file.name(), metadata);
+        let token_ids = ["bos", "eos", "padding"].map(|which| {
+            let id = metadata.get(&format!("tokenizer.ggml.{which}_token_id"));
+            id.and_then(gguf::Value::as_u64)
+        });
         let mapping = language::mapping(&config, Naming::Gguf);
         let mut source = Self::new(path, Kind::LlamaGguf, vec![file]);
+        source.token_ids = token_ids;
         source.llama = Some((config, mapping));
         source.tokenizer = Some(tokenizer);
         Ok(source)
@@ -295,3 +304,8 @@ impl Source {
         }
     }
 }
+                source.token_ids = ["bos", "eos", "pad"].map(|which| {
+                    let ids = json.get(&format!("{which}_token_id"))?;
+                    // Several may end a text; the first of them does in training, too.
+                    ids.as_u64().or_else(|| ids.get(0)?.as_u64())
+                });

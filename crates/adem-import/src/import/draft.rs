@@ -103,7 +103,21 @@ fn token_ids(parts: &Parts<'_>, options: &ImportOptions) -> Result<TokenIds, Imp
             pad: tokenizer.pad,
         });
     }
-    let special = parts.read_tokenizer()?.special();
+    let tokenizer = parts.read_tokenizer()?;
+    let mut special = tokenizer.special();
+    // SentencePiece's tokens say by their names what they are, and configs of LLaMA's first
+    // conversions are wrong about them. Names of byte-level ones differ from model to model.
+    let own = parts.llama.filter(|_| tokenizer.is_byte_level());
+    let own = own.filter(|_| options.tokenizer.is_none() && !parts.other_tokenizer);
+    if let Some(source) = own {
+        let known = |id: &u64| *id < tokenizer.vocab_size() as u64;
+        let [bos, eos, pad] = source
+            .token_ids
+            .map(|id| id.filter(known).map(|id| id as u32));
+        special.bos = bos.unwrap_or(special.bos);
+        special.eos = eos.unwrap_or(special.eos);
+        special.pad = pad.or(special.pad);
+    }
     Ok(TokenIds {
         bos: special.bos,
         eos: special.eos,
