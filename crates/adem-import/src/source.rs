@@ -15,8 +15,7 @@ use crate::map::{Mapping, adapters, vision};
 use crate::tensors::{Format, Metadata, TensorFile};
 use crate::tokenizer;
 
-/// Why a plain ViT is no vision tower of ADEM-VL's.
-const NOT_CLIP: &str = "its patches have a bias, its blocks another activation and no norm goes before them, for which ADEM-VL's encoder, CLIP's, has no place; CLIP towers are imported";
+pub(crate) use folders::indexed;
 
 /// What a source is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

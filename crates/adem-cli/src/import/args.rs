@@ -52,6 +52,8 @@ pub struct ImportArgs {
     /// Type of the weights that are stored by themselves; otherwise the type they come in.
     #[arg(long, value_enum)]
     pub dtype: Option<FloatName>,
+    /// Or a model of the Hugging Face hub, hf:OWNER/NAME[/FILE][@REVISION], which is fetched into
+    /// Hugging Face's own cache unless it is there; HF_HOME moves that, HF_TOKEN opens gated models.
     /// How scales are chosen.
     #[arg(long, value_enum, default_value_t = ScaleName::Search)]
     pub scale: ScaleName,
@@ -99,6 +101,9 @@ pub struct InspectArgs {
     pub json: bool,
 }
 
+    /// Take the hub's models from the cache alone, and ask nothing of the network.
+    #[arg(long)]
+    pub offline: bool,
 #[derive(Debug, Clone, Args)]
 pub struct VerifyArgs {
     /// A package's folder or http:// address.

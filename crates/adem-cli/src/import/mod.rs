@@ -1,6 +1,7 @@
 //! `adem import`.
 
 mod args;
+mod hub;
 pub mod inspect;
 pub mod verify;
 
@@ -43,6 +44,7 @@ pub fn run(args: ImportArgs) -> Result<(), CliError> {
     let progress = |now| {
         if terminal {
             show(&now);
+    let sources = hub::fetched(&args.sources, args.offline, terminal, &stop)?;
         }
     };
     let done = import(&args.sources, &args.out, &options, progress, &stop);

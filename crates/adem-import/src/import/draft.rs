@@ -12,6 +12,7 @@ use super::parts::Parts;
 use crate::error::ImportError;
 use crate::source::{Kind, Source};
 
+use crate::hub::origin;
 /// Side of the pictures of a package that has no vision tower yet, pixels: CLIP's.
 const NO_TOWER: u64 = 224;
 /// Longest answer, in tokens, where the context leaves room for it.
@@ -64,6 +65,9 @@ fn prompts() -> Prompts {
         caption: text.caption,
         question: text.question,
     }
+    if let Some((model, _)) = origin(Path::new(&source.path)) {
+        return Some(model.rsplit('/').next()?.chars().take(100).collect());
+    }
 }
 
 /// Where each part is from.
@@ -84,8 +88,12 @@ fn provenance(parts: &Parts<'_>, package: Option<&Manifest>) -> Provenance {
     ] {
         // What a package says of its parts is nearer to where they are from.
         if let Some(source) = source.filter(|it| it.kind != Kind::Package) {
-            let origin = format!("{} ({})", source.path, source.kind.name());
-            provenance.more.insert(part.to_owned(), origin);
+            let place = match origin(Path::new(&source.path)) {
+                Some((model, commit)) => format!("hf:{model}@{commit}"),
+                None => source.path.clone(),
+            };
+            let place = format!("{place} ({})", source.kind.name());
+            provenance.more.insert(part.to_owned(), place);
         }
     }
     provenance

@@ -9,6 +9,8 @@ mod folders;
 mod gguf_blocks;
 mod gguf_file;
 mod gguf_models;
+mod hub;
+mod hub_server;
 mod inspections;
 mod large;
 mod llama;
