@@ -20,7 +20,7 @@ use crate::compare::Report;
 use crate::llama::compare;
 
 /// A tokenizer of fewer tokens than the fixtures have.
-fn tokenizer() -> String {
+pub fn tokenizer() -> String {
     let special = |id: u32, content: &str| json!({"id": id, "content": content, "special": true});
     json!({
         "added_tokens": [special(0, "<unk>"), special(1, "<s>"), special(2, "</s>")],

@@ -26,7 +26,7 @@ pub(super) fn open(folder: &Path, heads: Option<u64>) -> Result<Source, ImportEr
         Source::meta(folder, files, &params)?
     } else if let Some(config) = Json::find(&folder.join("config.json"))? {
         let files = open_all(&weights(folder)?)?;
-        Source::hugging_face(folder, files, &config)?
+        Source::hugging_face(folder, files, &config, heads)?
     } else {
         alone(folder, heads)?
     };

@@ -42,19 +42,24 @@ impl Attention {
     }
 }
 
-/// Feed-forward network with QuickGELU, `x * sigmoid(1.702 x)`.
+/// Feed-forward network with QuickGELU, `x * sigmoid(1.702 x)`, or a plain ViT's exact GELU.
 #[derive(Module, Debug)]
 pub struct Mlp {
     /// To four times the width.
     pub c_fc: Linear,
     /// Back.
     pub c_proj: Linear,
+    #[module(skip)]
+    exact: bool,
 }
 
 impl Mlp {
     fn forward(&self, x: Tensor<3>) -> Tensor<3> {
         let h = self.c_fc.forward(x);
-        self.c_proj.forward(h.clone() * sigmoid(h * 1.702))
+        self.c_proj.forward(match self.exact {
+            true => gelu(h),
+            false => h.clone() * sigmoid(h * 1.702),
+        })
     }
 }
 
@@ -130,6 +135,7 @@ impl Block {
             mlp: Mlp {
                 c_fc: Linear::new(b, &path("mlp.c_fc"), [w, 4 * w], true)?,
                 c_proj: Linear::new(b, &path("mlp.c_proj"), [4 * w, w], true)?,
+                exact: !c.layout.is_clip(),
             },
             adapter_mlp,
         })
