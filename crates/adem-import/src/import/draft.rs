@@ -5,14 +5,16 @@ use std::path::Path;
 
 use adem_data::image::Normalisation;
 use adem_data::prompt::PromptTemplates;
+use adem_data::tasks::instruction::TEMPLATE;
+use adem_data::tasks::science_qa::ANSWER_PREFIX;
 use adem_package::{Draft, ImageSpec, Manifest, Prompts, Provenance, Task, TokenIds};
 
-use super::ImportOptions;
 use super::parts::Parts;
+use super::{Compat, ImportOptions};
 use crate::error::ImportError;
+use crate::hub::origin;
 use crate::source::{Kind, Source};
 
-use crate::hub::origin;
 /// Side of the pictures of a package that has no vision tower yet, pixels: CLIP's.
 const NO_TOWER: u64 = 224;
 /// Longest answer, in tokens, where the context leaves room for it.
@@ -26,8 +28,10 @@ pub(super) fn draft(parts: &Parts<'_>, options: &ImportOptions) -> Result<Draft,
     let name = name.or_else(|| package.map(|it| it.name.clone()));
     let name = name.or_else(|| named.clone().find_map(stem));
     let own = [Normalisation::CLIP.mean, Normalisation::CLIP.std];
+    let authors = options.compat.map(Compat::normalisation);
     let [mean, std] = options
         .normalisation
+        .or(authors)
         .map(|it| [it.mean, it.std])
         .or_else(|| parts.clip.and_then(|it| it.normalisation))
         .unwrap_or(own);
@@ -43,18 +47,57 @@ pub(super) fn draft(parts: &Parts<'_>, options: &ImportOptions) -> Result<Draft,
             mean,
             std,
         },
-        prompts: package.map_or_else(prompts, |it| it.prompts.clone()),
-        tasks: package.map_or(vec![Task::Caption, Task::Question], |it| it.tasks.clone()),
+        prompts: match options.compat {
+            Some(compat) => compat.prompts(),
+            None => package.map_or_else(prompts, |it| it.prompts.clone()),
+        },
+        tasks: match options.compat {
+            Some(Compat::CocoCaption) => vec![Task::Caption],
+            Some(Compat::ScienceQa | Compat::Instruction) => vec![Task::Question],
+            None => package.map_or(vec![Task::Caption, Task::Question], |it| it.tasks.clone()),
+        },
         max_new_tokens: package.map_or(longest, |it| it.max_new_tokens),
         provenance: provenance(parts, package),
         token_ids: token_ids(parts, options)?,
     })
 }
 
-/// The name of a source's file or folder, without its ending.
+/// The name of a source's file or folder, without its ending; that of the hub's model where it is
+/// one.
 fn stem(source: &Source) -> Option<String> {
+    if let Some((model, _)) = origin(Path::new(&source.path)) {
+        return Some(model.rsplit('/').next()?.chars().take(100).collect());
+    }
     let path = Path::new(&source.path).canonicalize().ok()?;
     Some(path.file_stem()?.to_str()?.chars().take(100).collect())
+}
+
+impl Compat {
+    fn normalisation(self) -> Normalisation {
+        match self {
+            Self::CocoCaption => Normalisation::CLIP,
+            Self::ScienceQa | Self::Instruction => Normalisation::IMAGENET,
+        }
+    }
+
+    fn prompts(self) -> Prompts {
+        let usual = prompts();
+        match self {
+            Self::CocoCaption => Prompts {
+                caption: format!("{} ", usual.caption),
+                ..usual
+            },
+            // Nothing stands between the two.
+            Self::ScienceQa => Prompts {
+                question: format!("{{question}}\nResponse:{ANSWER_PREFIX}"),
+                ..usual
+            },
+            Self::Instruction => Prompts {
+                question: TEMPLATE.to_owned(),
+                ..usual
+            },
+        }
+    }
 }
 
 fn prompts() -> Prompts {
@@ -64,9 +107,6 @@ fn prompts() -> Prompts {
         no_image_prefix: text.no_image_prefix,
         caption: text.caption,
         question: text.question,
-    }
-    if let Some((model, _)) = origin(Path::new(&source.path)) {
-        return Some(model.rsplit('/').next()?.chars().take(100).collect());
     }
 }
 
