@@ -33,6 +33,7 @@ fn encoder(
             heads: size("num_attention_heads"),
             ln_eps: json["layer_norm_eps"].as_f64().unwrap(),
             run_layers: -1,
+            ..ClipConfig::default()
         },
         adem: AdemConfig {
             clip_adapter_dim: 0,

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::backend::Backend;
 use crate::compare::{Report, difference, download, ids, upload};
+use crate::imported::whole;
 use crate::whole::{Fixture, pictures};
 
 /// What a fixture asks to generate.
@@ -131,10 +132,20 @@ impl Task {
 
 /// A left-padded batch gives the golden ids with either ending token.
 fn greedy(backend: &Backend) {
+    golden_ids("greedy ids", backend, Fixture::build);
+}
+
+/// The same of models that were imported: Meta's decoder, OpenAI's tower and the adapters under the
+/// authors' names.
+fn imported(backend: &Backend) {
+    golden_ids("greedy ids, imported", backend, whole);
+}
+
+fn golden_ids(title: &str, backend: &Backend, build: impl Fn(&Fixture, &Device) -> AdemVl) {
     let (device, t) = (&backend.device, &backend.tolerances);
-    let mut report = Report::new("greedy ids", backend.name);
+    let mut report = Report::new(title, backend.name);
     for fixture in Fixture::all() {
-        let (model, task) = (fixture.build(device), Task::of(&fixture));
+        let (model, task) = (build(&fixture, device), Task::of(&fixture));
         let prompt = task.see(&model, device);
         let json = &fixture.json["generate"];
         for (eos, want) in [("eos", "ids"), ("eos_alt", "ids_alt")] {
@@ -218,4 +229,4 @@ fn whole_text(
     download(model.llama.logits(hidden)).row(0)
 }
 
-crate::on_every_backend!(greedy, batched_cached_and_anew);
+crate::on_every_backend!(greedy, imported, batched_cached_and_anew);

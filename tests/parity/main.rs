@@ -18,4 +18,5 @@ mod source;
 mod stories;
 mod training;
 mod variants;
+mod vit;
 mod whole;

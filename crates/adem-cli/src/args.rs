@@ -183,6 +183,10 @@ pub struct CaptionEvalArgs {
     /// Show this many captions beside those of people.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub captions: usize,
+    /// Judge what stands after "picture of " alone, as ADEM-VL's authors do: their COCO checkpoints
+    /// say the prompt again.
+    #[arg(long)]
+    pub compat: bool,
     /// Write a page of all pictures, captions and scores, which needs no other file.
     #[arg(long, value_name = "FILE.html")]
     pub report: Option<PathBuf>,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use adem_eval::EvalError;
 use adem_import::ImportError;
+use adem_import::hub::HubError;
 use adem_package::PackageError;
 use adem_pipeline::PipelineError;
 use adem_train::TrainError;
@@ -64,7 +65,9 @@ impl CliError {
             Self::Usage(_) | Self::Eval(EvalError::Zero { .. }) => 2,
             Self::Train(TrainError::Settings { .. } | TrainError::Config { .. }) => 2,
             Self::Stopped
-            | Self::Import(ImportError::Package(PackageError::Stopped))
+            | Self::Import(
+                ImportError::Package(PackageError::Stopped) | ImportError::Hub(HubError::Stopped),
+            )
             | Self::Quantize {
                 source: PackageError::Stopped,
                 ..
@@ -73,6 +76,7 @@ impl CliError {
                 source: PackageError::Pattern { .. } | PackageError::NothingToQuantise,
                 ..
             } => 2,
+            Self::Import(ImportError::Hub(HubError::Name { .. })) => 2,
             _ => 1,
         }
     }

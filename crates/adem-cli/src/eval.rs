@@ -85,6 +85,7 @@ fn captions(args: CaptionEvalArgs) -> Result<(), CliError> {
         batch: args.batch,
         limit: args.limit,
         thumbnails: args.report.is_some(),
+        compat: args.compat,
     };
     let stopped = stop::flag("this batch");
     let progress = ProgressLine::default();

@@ -429,6 +429,42 @@ fn a_package_is_verified_inspected_and_imported_again() {
     }
 }
 
+/// A model of the hub that Hugging Face's library has fetched before is imported without a network.
+#[test]
+fn a_model_of_the_hub_is_imported_from_the_cache() {
+    let place = Place::new();
+    let commit = "0123456789abcdef0123456789abcdef01234567";
+    let model = place.path("hf/hub/models--someone--scenes");
+    let snapshot = model.join("snapshots").join(commit);
+    fs::create_dir_all(model.join("refs")).unwrap();
+    fs::create_dir_all(&snapshot).unwrap();
+    fs::write(model.join("refs/main"), commit).unwrap();
+    for entry in fs::read_dir(place.path("package")).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, snapshot.join(path.file_name().unwrap())).unwrap();
+    }
+    let import = |name: &str, out: &str| {
+        let mut command = place.command(&["import", name, "-o", out, "--offline"]);
+        command.env("HF_HOME", place.path("hf"));
+        command.env_remove("HF_HUB_CACHE");
+        Ran::of(command.stdin(Stdio::null()).output().unwrap())
+    };
+    let ran = import("hf:someone/scenes", "got");
+    assert_eq!((ran.status, ran.err.as_str()), (0, ""));
+    let caption = |package: &str| place.run(&["caption", "picture.png", "--package", package]);
+    assert_eq!(caption("got").out, caption("package").out);
+    for (name, status, word) in [
+        ("hf:someone/else", 1, "models--someone--else"),
+        ("hf:someone/scenes@v2", 1, "revision `v2`"),
+        ("hf:someone", 2, "hf:OWNER/NAME"),
+    ] {
+        let ran = import(name, "none");
+        assert_eq!((ran.status, ran.out.as_str()), (status, ""), "{name}");
+        assert_says(&ran.err, &[word]);
+        assert!(!place.path("none").exists(), "{name}");
+    }
+}
+
 #[test]
 fn seeds_decide_what_is_drawn() {
     let place = Place::new();

@@ -1,18 +1,23 @@
 //! Training rows: BOS, prompt, answer, EOS, padded on the right, with labels on the answer alone.
 
+use serde::{Deserialize, Serialize};
+
 use crate::tokenizer::Tokenizer;
 
-/// The label of positions that do not count towards the loss: BOS, prompt, padding, and whatever
-/// the model inserts. It is also the id of `<unk>`, which is therefore never a target.
-pub const IGNORE: u32 = 0;
+/// The label of positions that do not count towards the loss: BOS, prompt, padding, `<unk>`, and
+/// whatever the model inserts. It is no token's id: 0, which stood for it in the authors' code, is
+/// the end of a text in some vocabularies.
+pub const IGNORE: u32 = u32::MAX;
 
 /// What happens to a row longer than its room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Truncation {
     /// The answer's tail is dropped and EOS closes the row, so that no example teaches to run on.
     #[default]
     KeepEos,
-    /// Everything past the room is dropped, EOS included, as published checkpoints were trained.
+    /// Everything past the room is dropped, EOS included, as published checkpoints were trained. They
+    /// reserve nothing, either: what the model inserts pushes the end of a long row out.
     Compat,
 }
 
@@ -105,8 +110,9 @@ pub fn training_row(
 
     let len = ids.len();
     let mut labels = vec![IGNORE; layout.width];
+    let learned = |id: u32| special.unk != Some(id) || id == special.eos;
     for (label, &id) in labels.iter_mut().zip(&ids).skip(prompt_len) {
-        *label = id;
+        *label = if learned(id) { id } else { IGNORE };
     }
     ids.resize(layout.width, layout.pad);
     Ok(Row {

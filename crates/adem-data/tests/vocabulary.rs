@@ -209,7 +209,7 @@ fn other_tokenizers_are_refused_by_field() {
     );
     assert_eq!(
         field(altered(
-            |f| f["pre_tokenizer"] = json!({"type": "ByteLevel"})
+            |f| f["pre_tokenizer"] = json!({"type": "Whitespace"})
         )),
         "pre_tokenizer"
     );

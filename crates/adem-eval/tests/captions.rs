@@ -259,6 +259,7 @@ fn eval(batch: usize) -> CaptionEval {
         batch,
         limit: None,
         thumbnails: false,
+        compat: false,
     }
 }
 

@@ -59,7 +59,25 @@ pub struct RopeScaling {
     pub original_max_position_embeddings: u64,
 }
 
-/// A CLIP vision transformer.
+/// Whose vision transformer it is, where they differ: `adem_model::config::VisionLayout`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum VisionLayout {
+    #[default]
+    Clip,
+    Vit {
+        classes: u64,
+    },
+}
+
+impl VisionLayout {
+    fn is_clip(&self) -> bool {
+        *self == Self::Clip
+    }
+}
+
+/// A CLIP vision transformer, or a plain ViT.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct ClipConfig {
@@ -70,6 +88,8 @@ pub struct ClipConfig {
     pub heads: u64,
     pub ln_eps: f64,
     pub run_layers: i64,
+    #[serde(default, skip_serializing_if = "VisionLayout::is_clip")]
+    pub layout: VisionLayout,
 }
 
 /// The fusion; what a checkpoint's tensors do not say is the paper's setting.

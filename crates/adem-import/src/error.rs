@@ -6,6 +6,7 @@ use std::path::Path;
 use adem_data::tokenizer::TokenizerError;
 use adem_package::PackageError;
 
+use crate::hub::HubError;
 use crate::report::Mismatch;
 
 /// Why an import was refused. The target folder is as it was.
@@ -99,6 +100,9 @@ pub enum ImportError {
         /// What is wrong with it.
         source: TokenizerError,
     },
+    /// A model of the Hugging Face hub did not come.
+    #[error(transparent)]
+    Hub(#[from] HubError),
     /// The package could not be written, or read.
     #[error(transparent)]
     Package(#[from] PackageError),

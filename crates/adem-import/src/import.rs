@@ -44,6 +44,20 @@ pub struct FusionNumbers {
     pub gamma: Option<f64>,
 }
 
+/// What the authors trained a checkpoint of theirs on. It decides what the model is asked and how
+/// its pictures are normalised, neither of which a checkpoint says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compat {
+    /// COCO captions, CLIP's constants. The prompt ends in a blank, and the model was trained to say
+    /// it again: "a picture of a picture of …".
+    CocoCaption,
+    /// ScienceQA, ImageNet's constants. A question is the whole problem as
+    /// `adem_data::tasks::science_qa` writes it, up to `Response:`; the answer begins for the model.
+    ScienceQa,
+    /// Instructions, ImageNet's constants.
+    Instruction,
+}
+
 /// How an import is made.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ImportOptions {
@@ -57,7 +71,10 @@ pub struct ImportOptions {
     pub dtype: Option<adem_package::Dtype>,
     /// How scales of quantised weights are chosen.
     pub method: Method,
-    /// A picture's normalisation; otherwise what the vision tower's folder says, or CLIP's.
+    /// What the authors trained their checkpoint on, where it is one of theirs.
+    pub compat: Option<Compat>,
+    /// A picture's normalisation; otherwise that of `compat`, what the vision tower's folder says, or
+    /// CLIP's.
     pub normalisation: Option<Normalisation>,
     /// Context window in tokens; otherwise what the language model says.
     pub context: Option<u64>,
@@ -81,6 +98,7 @@ impl Default for ImportOptions {
             storage: Storage::default(),
             dtype: None,
             method: Method::default(),
+            compat: None,
             normalisation: None,
             context: None,
             vision_heads: None,
@@ -147,7 +165,7 @@ pub fn import(
     let made = copy.made;
     Ok(ImportReport {
         sources: opened.iter().map(described).collect(),
-        notes: parts.notes(&opened, &made),
+        notes: parts.notes(&opened, &made, options.compat),
         tensors: made,
         left_out,
         bytes_read: copy.now.bytes,

@@ -5,6 +5,7 @@
 //!
 //! - [`import`] finds a language model, a vision tower, ADEM-VL's adapters and a tokenizer in such
 //!   files and folders by their names, and writes them as a package, tensor after tensor.
+//! - [`hub`] fetches models of the Hugging Face hub by name.
 //! - [`read_tokenizer`] turns SentencePiece's models into `tokenizer.json`.
 //! - [`inspect`] lists what is in a file, a folder or a package.
 //!
@@ -29,6 +30,7 @@ pub mod config;
 mod dtype;
 mod error;
 pub mod gguf;
+pub mod hub;
 mod import;
 mod input;
 mod inspect;
@@ -45,7 +47,7 @@ mod tokenizer;
 
 pub use dtype::Dtype;
 pub use error::ImportError;
-pub use import::{FusionNumbers, ImportOptions, ImportProgress, Storage, import};
+pub use import::{Compat, FusionNumbers, ImportOptions, ImportProgress, Storage, import};
 pub use input::Input;
 pub use inspect::{FileInspection, Inspection, TensorInspection, inspect};
 pub use report::{ImportReport, LeftOut, Mismatch, SourceReport, TensorReport};

@@ -8,14 +8,14 @@ use adem_package::Manifest;
 
 use crate::config::{AdemConfig, ClipConfig, LlamaConfig};
 use crate::error::ImportError;
+use crate::gguf;
 use crate::json::Json;
 use crate::map::language::{self, Naming};
-use crate::map::{Mapping, adapters, vision};
+use crate::map::{Mapping, adapters, vision, vit};
 use crate::tensors::{Format, Metadata, TensorFile};
 use crate::tokenizer;
 
-/// Why a plain ViT is no vision tower of ADEM-VL's.
-const NOT_CLIP: &str = "its patches have a bias, its blocks another activation and no norm goes before them, for which ADEM-VL's encoder, CLIP's, has no place; CLIP towers are imported";
+pub(crate) use folders::indexed;
 
 /// What a source is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +26,7 @@ pub(crate) enum Kind {
     Llama2c,
     ClipHuggingFace,
     ClipOpenAi,
+    Vit,
     Adapters,
     Package,
     Tokenizer,
@@ -41,6 +42,7 @@ impl Kind {
             Self::Llama2c => "LLaMA, llama2.c",
             Self::ClipHuggingFace => "CLIP, Hugging Face",
             Self::ClipOpenAi => "CLIP, OpenAI",
+            Self::Vit => "ViT, Hugging Face",
             Self::Adapters => "ADEM-VL's adapters",
             Self::Package => "package",
             Self::Tokenizer => "tokenizer",
@@ -68,6 +70,8 @@ pub(crate) struct Source {
     pub adapters: Option<Adapters>,
     /// `tokenizer.json`, or why there is none.
     pub tokenizer: Option<Result<Vec<u8>, ImportError>>,
+    /// Ids that begin and end a text and fill rows, as the language model's config has them.
+    pub token_ids: [Option<u64>; 3],
     /// Mean and deviation of a picture's channels.
     pub normalisation: Option<[[f32; 3]; 2]>,
     /// Of a package.
@@ -86,6 +90,7 @@ impl Source {
             clip: None,
             adapters: None,
             tokenizer: None,
+            token_ids: [None; 3],
             normalisation: None,
             manifest: None,
             notes: Vec::new(),
@@ -144,13 +149,11 @@ impl Source {
         if hugging_face.into_iter().any(has) {
             let config = Json::find(&beside("config.json"))?;
             let config = config.ok_or_else(|| missing("config.json"))?;
-            return Self::hugging_face(path, vec![file], &config);
+            return Self::hugging_face(path, vec![file], &config, heads);
         }
-        if has("vit.embeddings.cls_token") {
-            return Err(ImportError::Unknown {
-                file: path.display().to_string(),
-                reason: format!("it is a ViT: {NOT_CLIP}"),
-            });
+        if let Some(prefix) = vit::prefix(has) {
+            let config = Json::find(&beside("config.json"))?;
+            return Self::vit(path, vec![file], prefix, config.as_ref(), heads);
         }
         Err(ImportError::Unknown {
             file: path.display().to_string(),
@@ -188,8 +191,13 @@ impl Source {
         )?;
         let tokenizer = tokenizer::of_gguf(file.name(), metadata);
         let mapping = language::mapping(&config, Naming::Gguf);
+        let token_ids = ["bos", "eos", "padding"].map(|which| {
+            let id = metadata.get(&format!("tokenizer.ggml.{which}_token_id"));
+            id.and_then(gguf::Value::as_u64)
+        });
         let mut source = Self::new(path, Kind::LlamaGguf, vec![file]);
         source.llama = Some((config, mapping));
+        source.token_ids = token_ids;
         source.tokenizer = Some(tokenizer);
         Ok(source)
     }
@@ -275,7 +283,34 @@ impl Source {
         Ok(source)
     }
 
-    fn hugging_face(path: &Path, files: Vec<TensorFile>, json: &Json) -> Result<Self, ImportError> {
+    /// A plain ViT, whose config may be absent.
+    fn vit(
+        path: &Path,
+        files: Vec<TensorFile>,
+        prefix: &str,
+        json: Option<&Json>,
+        heads: Option<u64>,
+    ) -> Result<Self, ImportError> {
+        let shape = |name: &str| {
+            let mut entries = files.iter().flat_map(TensorFile::entries);
+            let entry = entries.find(|entry| entry.name == name);
+            entry.map(|entry| entry.shape.clone())
+        };
+        let file = path.display().to_string();
+        let config = vit::config(&file, prefix, shape, json, heads)?;
+        let mapping = vit::mapping(&config, prefix);
+        let mut source = Self::new(path, Kind::Vit, files);
+        source.clip = Some((config, mapping));
+        source.normalisation = Some([[0.5; 3], [0.5; 3]]);
+        Ok(source)
+    }
+
+    fn hugging_face(
+        path: &Path,
+        files: Vec<TensorFile>,
+        json: &Json,
+        heads: Option<u64>,
+    ) -> Result<Self, ImportError> {
         match json.str("model_type") {
             Some("clip" | "clip_vision_model") => {
                 let config = vision::hugging_face(json)?;
@@ -284,12 +319,29 @@ impl Source {
                 source.clip = Some((config, mapping));
                 Ok(source)
             }
-            Some("vit") => Err(json.fault("model_type", format!("is `vit`: {NOT_CLIP}"))),
+            Some("vit") => {
+                let has = |name: &str| {
+                    let mut entries = files.iter().flat_map(TensorFile::entries);
+                    entries.any(|entry| entry.name == name)
+                };
+                let prefix = vit::prefix(has).ok_or_else(|| {
+                    json.fault(
+                        "model_type",
+                        "is `vit`, but the tensors are none of a ViT's",
+                    )
+                })?;
+                Self::vit(path, files, prefix, Some(json), heads)
+            }
             _ => {
                 let config = language::hugging_face(json)?;
                 let mapping = language::mapping(&config, Naming::HuggingFace);
                 let mut source = Self::new(path, Kind::LlamaHuggingFace, files);
                 source.llama = Some((config, mapping));
+                source.token_ids = ["bos", "eos", "pad"].map(|which| {
+                    let ids = json.get(&format!("{which}_token_id"))?;
+                    // Several may end a text; the first of them does in training, too.
+                    ids.as_u64().or_else(|| ids.get(0)?.as_u64())
+                });
                 Ok(source)
             }
         }

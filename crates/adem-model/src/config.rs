@@ -106,7 +106,37 @@ pub struct RopeScaling {
     pub original_max_position_embeddings: usize,
 }
 
-/// A CLIP vision transformer in OpenAI's layout.
+/// Whose vision transformer it is, where they differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VisionLayout {
+    /// OpenAI's CLIP: no bias on patches, a norm before the blocks, QuickGELU.
+    #[default]
+    Clip,
+    /// The plain ViT (Dosovitskiy et al., 2021; Hugging Face's `ViTModel`): a bias on patches, no
+    /// norm before the blocks, exact GELU.
+    Vit {
+        /// Outputs of the classifier over `[cls]`; 0 where there is none.
+        classes: usize,
+    },
+}
+
+impl VisionLayout {
+    /// Whether it is CLIP's, which no config needs to say.
+    pub fn is_clip(&self) -> bool {
+        *self == Self::Clip
+    }
+
+    /// Outputs of the classifier; 0 where there is none.
+    pub fn classes(&self) -> usize {
+        match self {
+            Self::Clip => 0,
+            Self::Vit { classes } => *classes,
+        }
+    }
+}
+
+/// A CLIP vision transformer in OpenAI's layout, or a plain ViT.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ClipConfig {
@@ -124,6 +154,9 @@ pub struct ClipConfig {
     pub ln_eps: f64,
     /// Blocks that are run; -1 means all but the last, as ADEM-VL does.
     pub run_layers: i64,
+    /// Whose encoder it is.
+    #[serde(skip_serializing_if = "VisionLayout::is_clip")]
+    pub layout: VisionLayout,
 }
 
 impl Default for ClipConfig {
@@ -136,6 +169,7 @@ impl Default for ClipConfig {
             heads: 16,
             ln_eps: 1e-5,
             run_layers: -1,
+            layout: VisionLayout::Clip,
         }
     }
 }
@@ -343,6 +377,12 @@ impl ClipConfig {
         sized("clip.layers", self.layers)?;
         sized("clip.heads", self.heads)?;
         finite("clip.ln_eps", self.ln_eps)?;
+        if self.layout.classes() > LARGEST {
+            return Err(ModelError::config(
+                "clip.layout",
+                format!("has more than {LARGEST} classes"),
+            ));
+        }
         if !self.image_size.is_multiple_of(self.patch) {
             return Err(ModelError::config(
                 "clip.patch",

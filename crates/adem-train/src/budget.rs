@@ -3,7 +3,7 @@
 use std::fmt;
 
 use adem_model::ModelConfig;
-use adem_model::config::Projection;
+use adem_model::config::{Projection, VisionLayout};
 
 /// Bytes of an `f32`.
 const F32: u64 = 4;
@@ -40,13 +40,18 @@ impl Parameters {
         let patch = (3 * c.patch * c.patch) as u64 * width;
         let tokens = (1 + c.grid() * c.grid()) as u64;
         let encoder_block = 12 * width * width + 13 * width;
+        // Norms around the blocks, or one of them, a bias and a classifier.
+        let around = match c.layout {
+            VisionLayout::Clip => 4 * width,
+            VisionLayout::Vit { classes } => 3 * width + classes as u64 * (width + 1),
+        };
         let hidden = a.hidden_proj as u64;
         let projector = width * hidden + hidden + hidden * dim + dim;
         let adapter = 2 * width * a.clip_adapter_dim as u64;
         let unused = c.layers.saturating_sub(c.blocks_run()) as u64;
         Self {
             decoder: vocabulary + l.n_layers as u64 * block + dim + head,
-            encoder: patch + width + tokens * width + 4 * width + c.layers as u64 * encoder_block,
+            encoder: patch + width + tokens * width + around + c.layers as u64 * encoder_block,
             positions: 2 * a.visual_tokens() as u64 * dim,
             projector,
             projector_cls: if a.text_tokens() > 0 { projector } else { 0 },

@@ -37,10 +37,23 @@ pub enum NormalisationName {
     Imagenet,
 }
 
+/// What ADEM-VL's authors trained a checkpoint on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CompatName {
+    /// COCO captions.
+    CocoCaption,
+    /// ScienceQA.
+    Scienceqa,
+    /// Instructions.
+    Instruction,
+}
+
 #[derive(Debug, Clone, Args)]
 pub struct ImportArgs {
     /// Files and folders: of Hugging Face's or Meta's LLaMA, GGUF, llama2.c, CLIP (Hugging Face's
     /// or OpenAI's), ADEM-VL's adapters, a tokenizer, or a package to which the others are added.
+    /// Or a model of the Hugging Face hub, hf:OWNER/NAME[/FILE][@REVISION], which is fetched into
+    /// Hugging Face's own cache unless it is there; HF_HOME moves that, HF_TOKEN opens gated models.
     #[arg(required = true, value_name = "SOURCE")]
     pub sources: Vec<PathBuf>,
     /// The new package's folder; a package there is replaced once the new one is complete.
@@ -62,6 +75,10 @@ pub struct ImportArgs {
     /// The package's name; otherwise that of the language model's file or folder.
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
+    /// The adapters are those of ADEM-VL's authors, or trained as theirs, on this task: the package
+    /// gets their prompts and their normalisation.
+    #[arg(long, value_enum, value_name = "TASK")]
+    pub compat: Option<CompatName>,
     /// How pictures are normalised; otherwise as the vision tower's folder says, else as CLIP does.
     #[arg(long, value_enum)]
     pub normalisation: Option<NormalisationName>,
@@ -84,6 +101,9 @@ pub struct ImportArgs {
     /// `?` for one.
     #[arg(long, value_name = "PATTERN")]
     pub ignore: Vec<String>,
+    /// Take the hub's models from the cache alone, and ask nothing of the network.
+    #[arg(long)]
+    pub offline: bool,
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,

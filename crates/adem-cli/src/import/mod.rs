@@ -1,19 +1,22 @@
 //! `adem import`.
 
 mod args;
+mod hub;
 pub mod inspect;
 pub mod verify;
 
 use std::io::{self, IsTerminal, Write};
 
 use adem_data::image::Normalisation;
-use adem_import::{FusionNumbers, ImportOptions, ImportProgress, ImportReport, Storage, import};
+use adem_import::{
+    Compat, FusionNumbers, ImportOptions, ImportProgress, ImportReport, Storage, import,
+};
 use adem_package::Dtype;
 use adem_package::quant::Scheme;
 
 use crate::error::CliError;
 use crate::{output, stop};
-use args::{FloatName, NormalisationName, StorageName};
+use args::{CompatName, FloatName, NormalisationName, StorageName};
 pub use args::{ImportArgs, InspectArgs, VerifyArgs};
 
 /// Most tensors of a kind that are listed by name.
@@ -27,6 +30,7 @@ pub fn run(args: ImportArgs) -> Result<(), CliError> {
         storage: args.scheme.map_or(Storage::AsFound, Into::into),
         dtype: args.dtype.map(Into::into),
         method: args.scale.into(),
+        compat: args.compat.map(Into::into),
         normalisation: args.normalisation.map(Into::into),
         context: args.context,
         vision_heads: args.vision_heads,
@@ -40,12 +44,13 @@ pub fn run(args: ImportArgs) -> Result<(), CliError> {
     };
     let terminal = io::stderr().is_terminal();
     let stop = stop::flag("this part");
+    let sources = hub::fetched(&args.sources, args.offline, terminal, &stop)?;
     let progress = |now| {
         if terminal {
             show(&now);
         }
     };
-    let done = import(&args.sources, &args.out, &options, progress, &stop);
+    let done = import(&sources, &args.out, &options, progress, &stop);
     if terminal {
         eprintln!();
     }
@@ -73,6 +78,16 @@ impl From<FloatName> for Dtype {
             FloatName::F32 => Self::F32,
             FloatName::F16 => Self::F16,
             FloatName::Bf16 => Self::BF16,
+        }
+    }
+}
+
+impl From<CompatName> for Compat {
+    fn from(name: CompatName) -> Self {
+        match name {
+            CompatName::CocoCaption => Self::CocoCaption,
+            CompatName::Scienceqa => Self::ScienceQa,
+            CompatName::Instruction => Self::Instruction,
         }
     }
 }

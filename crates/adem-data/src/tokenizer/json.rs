@@ -2,81 +2,132 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use serde::{Deserialize, Serialize, Serializer};
-use serde_json::{Value, json};
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value, json};
 
 use super::TokenizerError;
 
 /// SentencePiece's visible space, U+2581.
 pub(super) const SPACE: char = '\u{2581}';
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 pub(super) struct File {
-    #[serde(default)]
     pub version: String,
-    #[serde(default)]
     pub truncation: Value,
-    #[serde(default)]
     pub padding: Value,
-    #[serde(default)]
     pub added_tokens: Vec<AddedToken>,
-    #[serde(default)]
     pub normalizer: Value,
-    #[serde(default)]
     pub pre_tokenizer: Value,
-    #[serde(default)]
     pub post_processor: Value,
-    #[serde(default)]
     pub decoder: Value,
     pub model: Model,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 pub(super) struct AddedToken {
     pub id: u32,
     pub content: String,
-    #[serde(default)]
     pub single_word: bool,
-    #[serde(default)]
     pub lstrip: bool,
-    #[serde(default)]
     pub rstrip: bool,
-    #[serde(default)]
     pub normalized: bool,
-    #[serde(default)]
     pub special: bool,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 pub(super) struct Model {
-    /// Absent in files written before the field existed; those are BPE when they have merges.
-    #[serde(rename = "type", default = "bpe")]
-    pub kind: String,
-    #[serde(default)]
+    #[serde(rename = "type")]
+    pub kind: &'static str,
     pub dropout: Value,
-    #[serde(default)]
     pub unk_token: Option<String>,
-    #[serde(default)]
     pub continuing_subword_prefix: Option<String>,
-    #[serde(default)]
     pub end_of_word_suffix: Option<String>,
-    #[serde(default)]
     pub fuse_unk: bool,
-    #[serde(default)]
     pub byte_fallback: bool,
-    #[serde(default)]
     pub ignore_merges: bool,
     #[serde(serialize_with = "by_id")]
     pub vocab: HashMap<String, u32>,
     pub merges: Vec<Merge>,
 }
 
-fn bpe() -> String {
-    "BPE".into()
+/// The only kind of model that is read.
+const BPE: &str = "BPE";
+
+/// The fields of an object, each to be taken once.
+struct Tree<'a>(&'a mut Map<String, Value>);
+
+impl Tree<'_> {
+    /// The field; null where there is none.
+    #[inline(never)]
+    fn take(&mut self, name: &str) -> Value {
+        self.0.get_mut(name).map_or(Value::Null, Value::take)
+    }
+
+    /// A field that says yes or no, and no where it is absent.
+    #[inline(never)]
+    fn flag(&mut self, name: &'static str) -> Result<bool, TokenizerError> {
+        match self.take(name) {
+            Value::Null => Ok(false),
+            Value::Bool(flag) => Ok(flag),
+            _ => Err(wrong(name)),
+        }
+    }
+}
+
+fn text(value: Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text),
+        _ => None,
+    }
+}
+
+fn list(value: Value) -> Option<Vec<Value>> {
+    match value {
+        Value::Array(list) => Some(list),
+        _ => None,
+    }
+}
+
+fn object(value: Value) -> Option<Map<String, Value>> {
+    match value {
+        Value::Object(fields) => Some(fields),
+        _ => None,
+    }
+}
+
+fn parse_error(reason: String) -> TokenizerError {
+    TokenizerError::Parse { reason }
+}
+
+/// A field of another type than it must have, or none.
+#[inline(never)]
+fn wrong(what: &str) -> TokenizerError {
+    parse_error(format!("{what} is missing, or of another type"))
+}
+
+/// The field `name` of an object; null where there is none. One copy of the search, however often
+/// it is asked.
+#[inline(never)]
+pub(super) fn field<'a>(value: &'a Value, name: &str) -> &'a Value {
+    &value[name]
+}
+
+/// What is wrong with a field that would need another algorithm.
+#[inline(never)]
+pub(super) fn refused(
+    field: &'static str,
+    found: &Value,
+    expected: &'static str,
+) -> TokenizerError {
+    TokenizerError::Unsupported {
+        field,
+        found: found.to_string(),
+        expected,
+    }
 }
 
 /// Older files join the two sides with a space, newer ones list them.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 #[serde(untagged)]
 pub(super) enum Merge {
     Pair(String, String),
@@ -84,6 +135,17 @@ pub(super) enum Merge {
 }
 
 impl Merge {
+    fn of(value: Value) -> Option<Self> {
+        match value {
+            Value::String(both) => Some(Self::Joined(both)),
+            Value::Array(sides) => {
+                let [left, right] = <[Value; 2]>::try_from(sides).ok()?;
+                Some(Self::Pair(text(left)?, text(right)?))
+            }
+            _ => None,
+        }
+    }
+
     pub(super) fn sides(&self) -> Option<(&str, &str)> {
         match self {
             Self::Pair(left, right) => Some((left, right)),
@@ -94,7 +156,7 @@ impl Merge {
 
 /// The normaliser every SentencePiece-derived LLaMA file carries, after small letters are made of
 /// capitals where `lowercase` asks for it.
-fn llama_normalizer(lowercase: bool) -> Value {
+pub(super) fn llama_normalizer(lowercase: bool) -> Value {
     let small = lowercase.then(|| json!({"type": "Lowercase"}));
     let spaces = [
         json!({"type": "Prepend", "prepend": SPACE}),
@@ -105,60 +167,82 @@ fn llama_normalizer(lowercase: bool) -> Value {
 }
 
 impl File {
-    /// Parses and refuses, naming the field, what would need another algorithm.
+    /// Parses and refuses, naming the field, models of other kinds than BPE.
+    ///
+    /// Read from a tree of values: derived readers of these types are much code in the page.
     pub(super) fn parse(json: &[u8]) -> Result<Self, TokenizerError> {
-        let file: Self = serde_json::from_slice(json).map_err(|e| TokenizerError::Parse {
-            reason: e.to_string(),
-        })?;
-        let refuse = |field, found: String, expected| {
-            Err(TokenizerError::Unsupported {
-                field,
-                found,
-                expected,
-            })
-        };
-        let model = &file.model;
-        if model.kind != "BPE" {
-            return refuse("model.type", format!("{:?}", model.kind), "\"BPE\"");
+        let mut tree: Value =
+            serde_json::from_slice(json).map_err(|e| parse_error(e.to_string()))?;
+        let mut file = Tree(tree.as_object_mut().ok_or_else(|| wrong("the file"))?);
+        let mut model = file.take("model");
+        let mut model = Tree(model.as_object_mut().ok_or_else(|| wrong("model"))?);
+        // Absent in files written before the field existed.
+        let kind = model.take("type");
+        if !kind.is_null() && kind != BPE {
+            return Err(refused("model.type", &kind, "\"BPE\""));
         }
-        if !matches!(&model.dropout, Value::Null) && model.dropout.as_f64() != Some(0.0) {
-            return refuse("model.dropout", model.dropout.to_string(), "null");
+        let dropout = model.take("dropout");
+        if !dropout.is_null() && dropout.as_f64() != Some(0.0) {
+            return Err(refused("model.dropout", &dropout, "null"));
         }
-        if model.ignore_merges {
-            return refuse("model.ignore_merges", "true".into(), "false");
-        }
-        for (field, affix) in [
+        for (name, field) in [
             (
+                "continuing_subword_prefix",
                 "model.continuing_subword_prefix",
-                &model.continuing_subword_prefix,
             ),
-            ("model.end_of_word_suffix", &model.end_of_word_suffix),
+            ("end_of_word_suffix", "model.end_of_word_suffix"),
         ] {
-            if let Some(affix) = affix.as_deref().filter(|a| !a.is_empty()) {
-                return refuse(field, format!("{affix:?}"), "null");
+            let affix = model.take(name);
+            if !affix.is_null() && affix != "" {
+                return Err(refused(field, &affix, "null"));
             }
         }
-        if file.normalizer != llama_normalizer(file.lowercase()) {
-            let found = file.normalizer.to_string();
-            return refuse(
-                "normalizer",
-                found,
-                "LLaMA's (prepend and replace spaces by U+2581), or Lowercase before it",
-            );
+        let mut vocab = HashMap::new();
+        for (token, id) in object(model.take("vocab")).ok_or_else(|| wrong("model.vocab"))? {
+            let id = id.as_u64().and_then(|id| u32::try_from(id).ok());
+            vocab.insert(token, id.ok_or_else(|| wrong("an id of model.vocab"))?);
         }
-        if !file.pre_tokenizer.is_null() {
-            return refuse("pre_tokenizer", file.pre_tokenizer.to_string(), "null");
+        let mut merges = Vec::new();
+        for merge in list(model.take("merges")).ok_or_else(|| wrong("model.merges"))? {
+            merges.push(Merge::of(merge).ok_or_else(|| wrong("an element of model.merges"))?);
         }
-        if let Some(token) = file.added_tokens.iter().find(|t| !t.special) {
-            let found = format!("the ordinary token {:?}", token.content);
-            return refuse("added_tokens", found, "special tokens");
+        let mut added_tokens = Vec::new();
+        for mut token in list(file.take("added_tokens")).unwrap_or_default() {
+            let of = || wrong("an element of added_tokens");
+            let mut token = Tree(token.as_object_mut().ok_or_else(of)?);
+            let id = token.take("id").as_u64();
+            added_tokens.push(AddedToken {
+                id: id.and_then(|id| u32::try_from(id).ok()).ok_or_else(of)?,
+                content: text(token.take("content")).ok_or_else(of)?,
+                single_word: token.flag("single_word")?,
+                lstrip: token.flag("lstrip")?,
+                rstrip: token.flag("rstrip")?,
+                normalized: token.flag("normalized")?,
+                special: token.flag("special")?,
+            });
         }
-        Ok(file)
-    }
-
-    /// Whether capitals are made small before anything else.
-    pub(super) fn lowercase(&self) -> bool {
-        self.normalizer["normalizers"][0]["type"] == "Lowercase"
+        Ok(Self {
+            version: String::new(),
+            truncation: Value::Null,
+            padding: Value::Null,
+            added_tokens,
+            normalizer: file.take("normalizer"),
+            pre_tokenizer: file.take("pre_tokenizer"),
+            post_processor: Value::Null,
+            decoder: file.take("decoder"),
+            model: Model {
+                kind: BPE,
+                dropout: Value::Null,
+                unk_token: text(model.take("unk_token")),
+                continuing_subword_prefix: None,
+                end_of_word_suffix: None,
+                fuse_unk: model.flag("fuse_unk")?,
+                byte_fallback: model.flag("byte_fallback")?,
+                ignore_merges: model.flag("ignore_merges")?,
+                vocab,
+                merges,
+            },
+        })
     }
 
     /// The file of a freshly trained vocabulary, `tokens[id]`, as the `tokenizers` library reads it.
@@ -211,7 +295,7 @@ impl File {
                 {"type": "Strip", "content": " ", "start": 1, "stop": 0},
             ]}),
             model: Model {
-                kind: bpe(),
+                kind: BPE,
                 dropout: Value::Null,
                 unk_token: tokens.first().cloned(),
                 continuing_subword_prefix: None,

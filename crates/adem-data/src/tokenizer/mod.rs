@@ -1,12 +1,14 @@
-//! The LLaMA family's tokenizer: SentencePiece-style BPE with byte fallback, read from
-//! `tokenizer.json`.
+//! The LLaMA family's tokenizers, read from `tokenizer.json`: SentencePiece-style BPE with byte
+//! fallback, and byte-level BPE as of Llama 3, SmolLM and GPT-2.
 //!
 //! Written out here rather than taken from the `tokenizers` crate, which alone is half a megabyte
 //! of compressed WebAssembly; the tests hold the two equal.
 
 mod bpe;
+mod byte_level;
 mod error;
 mod json;
+mod sentence_piece;
 mod stream;
 #[cfg(not(target_arch = "wasm32"))]
 mod train;
@@ -19,10 +21,18 @@ pub use stream::TextStream;
 pub use train::{BpeTraining, train_bpe};
 
 use bpe::Merges;
-use json::{File, SPACE};
+use byte_level::{ByteLevel, is_byte_level};
+use json::File;
+use sentence_piece::SentencePiece;
 
 /// Largest `tokenizer.json` that is read: several times Llama 3's.
 pub const MAX_JSON_BYTES: usize = 32 << 20;
+
+/// Usual names of the token that begins a sequence, in the order in which they are looked for: of
+/// LLaMA, Llama 3, GPT-2 and chat models.
+pub const BOS: [&str; 4] = ["<s>", "<|begin_of_text|>", "<|endoftext|>", "<|im_start|>"];
+/// The same of the token that ends an answer.
+pub const EOS: [&str; 4] = ["</s>", "<|end_of_text|>", "<|endoftext|>", "<|im_end|>"];
 
 /// Ids the model needs to know apart from ordinary text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,27 +52,32 @@ pub struct SpecialIds {
 enum Piece {
     /// Emits nothing.
     Special,
-    /// One byte of a character that has no token of its own.
-    Byte(u8),
-    /// Text, with ordinary spaces.
-    Text(String),
+    /// Text, with ordinary spaces; or bytes that are text with others alone.
+    Bytes(Box<[u8]>),
+}
+
+/// Ids by token.
+type Ids = HashMap<String, u32>;
+
+/// The way from text to ids.
+#[derive(Debug, Clone)]
+enum Spelling {
+    SentencePiece(SentencePiece),
+    ByteLevel(Box<ByteLevel>),
 }
 
 /// Text to ids and back.
 #[derive(Debug, Clone)]
 pub struct Tokenizer {
     pieces: Vec<Piece>,
-    chars: HashMap<char, u32>,
-    bytes: Option<Box<[u32; 256]>>,
+    spelling: Spelling,
     merges: Merges,
-    fuse_unk: bool,
-    lowercase: bool,
     special: SpecialIds,
 }
 
 impl Tokenizer {
-    /// Reads a `tokenizer.json`. Special ids are found by their usual names: `<s>`, `</s>`, `<pad>`,
-    /// `<unk>`; [`Tokenizer::with_special_ids`] sets others.
+    /// Reads a `tokenizer.json`. Special ids are found by their usual names, [`BOS`], [`EOS`],
+    /// `<pad>` and what the file says of unknown text; [`Tokenizer::with_special_ids`] sets others.
     ///
     /// # Errors
     /// [`TokenizerError`]: too large, not readable, of another kind than LLaMA's, or inconsistent.
@@ -73,70 +88,61 @@ impl Tokenizer {
                 limit: MAX_JSON_BYTES,
             });
         }
-        let file = File::parse(json)?;
-        let lowercase = file.lowercase();
-        let mut ids = file.model.vocab;
-        ids.extend(file.added_tokens.iter().map(|t| (t.content.clone(), t.id)));
-        let special_ids: HashSet<u32> = file.added_tokens.iter().map(|t| t.id).collect();
-
-        let bytes = if file.model.byte_fallback {
-            let all: Option<Vec<u32>> = (0..256)
-                .map(|b| ids.get(&format!("<0x{b:02X}>")).copied())
-                .collect();
-            all.and_then(|all| Box::<[u32; 256]>::try_from(all.into_boxed_slice()).ok())
-        } else {
-            None
+        let mut file = File::parse(json)?;
+        let added = |name: &String| {
+            let mut added = file.added_tokens.iter();
+            added.find(|t| t.content == *name).map(|t| t.id)
         };
-        let unk = file.model.unk_token.as_ref().and_then(|t| ids.get(t));
-        let unk = unk.copied();
-        if unk.is_none() && bytes.is_none() {
-            return Err(TokenizerError::NoFallback);
-        }
-
-        let mut merges = Merges::with_capacity(file.model.merges.len());
-        for (rank, merge) in file.model.merges.iter().enumerate() {
-            let (left, right) = merge.sides().ok_or_else(|| TokenizerError::Parse {
-                reason: format!("merge {rank} is not two tokens separated by a space"),
-            })?;
-            let id = |token: &str| {
-                ids.get(token)
-                    .copied()
-                    .ok_or_else(|| TokenizerError::Merge {
-                        rank,
-                        token: token.into(),
-                    })
-            };
-            let pair = (id(left)?, id(right)?);
-            let merged = id(&format!("{left}{right}"))?;
-            merges.insert(pair, (rank as u32, merged));
-        }
-
-        let named = |token: &'static str| ids.get(token).copied();
-        let need = |token: &'static str| named(token).ok_or(TokenizerError::NoSpecial { token });
-        let special = SpecialIds {
-            bos: need("<s>")?,
-            eos: need("</s>")?,
-            pad: named("<pad>"),
+        let unk = file.model.unk_token.as_ref();
+        let unk = unk.and_then(|t| file.model.vocab.get(t).copied().or_else(|| added(t)));
+        let byte_level = match is_byte_level(&file.pre_tokenizer) {
+            true => Some(Box::new(ByteLevel::new(&file, unk)?)),
+            false => None,
+        };
+        let mut ids = std::mem::take(&mut file.model.vocab);
+        ids.extend(file.added_tokens.iter().map(|t| (t.content.clone(), t.id)));
+        let special = file.added_tokens.iter().filter(|t| t.special);
+        let special: HashSet<u32> = special.map(|t| t.id).collect();
+        let (mut spelling, unk) = match byte_level {
+            Some(it) => {
+                let unk = it.unk();
+                (Spelling::ByteLevel(it), unk)
+            }
+            None => {
+                let it = SentencePiece::new(&file, &ids, &special)?;
+                if unk.is_none() && it.bytes().is_none() {
+                    return Err(TokenizerError::NoFallback);
+                }
+                (Spelling::SentencePiece(it), unk)
+            }
+        };
+        let merges = merges(&file, &ids)?;
+        let need = |names: &[&'static str]| {
+            let mut found = names.iter().filter_map(|name| ids.get(*name).copied());
+            let token = names[0];
+            found.next().ok_or(TokenizerError::NoSpecial { token })
+        };
+        let special_ids = SpecialIds {
+            bos: need(&BOS)?,
+            eos: need(&EOS)?,
+            pad: ids.get("<pad>").copied(),
             unk,
         };
-        let byte_ids = bytes.as_deref().map_or(&[][..], |b| &b[..]);
-        let pieces = pieces(&ids, &special_ids, byte_ids)?;
-        let chars = ids
-            .iter()
-            .filter(|(_, id)| !special_ids.contains(id))
-            .filter_map(|(token, &id)| {
-                let mut chars = token.chars();
-                Some((chars.next().filter(|_| chars.next().is_none())?, id))
-            })
-            .collect();
+        let pieces = pieces(&ids, &special, &spelling)?;
+        if let Spelling::ByteLevel(it) = &mut spelling
+            && file.model.ignore_merges
+        {
+            // What is typed is never one of these.
+            for token in &file.added_tokens {
+                ids.remove(&token.content);
+            }
+            it.look_up(ids);
+        }
         Ok(Self {
             pieces,
-            chars,
-            bytes,
+            spelling,
             merges,
-            fuse_unk: file.model.fuse_unk,
-            lowercase,
-            special,
+            special: special_ids,
         })
     }
 
@@ -165,6 +171,11 @@ impl Tokenizer {
         self.pieces.len()
     }
 
+    /// Whether tokens are made of bytes, as GPT-2's, and not of characters, as SentencePiece's.
+    pub fn is_byte_level(&self) -> bool {
+        matches!(self.spelling, Spelling::ByteLevel(_))
+    }
+
     /// The special ids.
     pub fn special(&self) -> SpecialIds {
         self.special
@@ -176,27 +187,12 @@ impl Tokenizer {
         if text.is_empty() {
             return Vec::new();
         }
-        let mut ids = Vec::with_capacity(text.len() + 1);
-        let small = text.chars().flat_map(|c| {
-            let small = self.lowercase.then(|| c.to_lowercase());
-            let same = (!self.lowercase).then_some(c);
-            small.into_iter().flatten().chain(same)
-        });
-        for c in std::iter::once(' ').chain(small) {
-            let c = if c == ' ' { SPACE } else { c };
-            if let Some(&id) = self.chars.get(&c) {
-                ids.push(id);
-            } else if let Some(bytes) = &self.bytes {
-                let mut buffer = [0; 4];
-                let utf8 = c.encode_utf8(&mut buffer).bytes();
-                ids.extend(utf8.map(|b| bytes[usize::from(b)]));
-            } else if let Some(unk) = self.special.unk
-                && !(self.fuse_unk && ids.last() == Some(&unk))
-            {
-                ids.push(unk);
+        match &self.spelling {
+            Spelling::SentencePiece(it) => {
+                bpe::merge(&it.ids(text, self.special.unk), &self.merges)
             }
+            Spelling::ByteLevel(it) => it.encode(text, &self.merges),
         }
-        bpe::merge(&ids, &self.merges)
     }
 
     /// BOS followed by [`Tokenizer::encode`].
@@ -235,28 +231,55 @@ impl Tokenizer {
     }
 }
 
+/// The pairs that merge; each side and their union must be tokens.
+fn merges(file: &File, ids: &Ids) -> Result<Merges, TokenizerError> {
+    let mut merges = Merges::with_capacity(file.model.merges.len());
+    for (rank, merge) in file.model.merges.iter().enumerate() {
+        let (left, right) = merge.sides().ok_or_else(|| TokenizerError::Parse {
+            reason: format!("merge {rank} is not two tokens separated by a space"),
+        })?;
+        let id = |token: &str| {
+            ids.get(token)
+                .copied()
+                .ok_or_else(|| TokenizerError::Merge {
+                    rank,
+                    token: token.into(),
+                })
+        };
+        let pair = (id(left)?, id(right)?);
+        let merged = id(&format!("{left}{right}"))?;
+        merges.insert(pair, (rank as u32, merged));
+    }
+    Ok(merges)
+}
+
 /// Inverts the vocabulary; refuses gaps, so that a hostile id cannot ask for a huge table.
 fn pieces(
-    ids: &HashMap<String, u32>,
+    ids: &Ids,
     special: &HashSet<u32>,
-    bytes: &[u32],
+    spelling: &Spelling,
 ) -> Result<Vec<Piece>, TokenizerError> {
     let count = ids.len();
     let mut pieces: Vec<Option<Piece>> = vec![None; count];
-    for (token, &id) in ids {
+    let mut set = |id: u32, piece| {
         if let Some(slot) = pieces.get_mut(id as usize) {
-            *slot = Some(Piece::Text(token.replace(SPACE, " ")));
+            *slot = Some(piece);
         }
+    };
+    for (token, &id) in ids {
+        let bytes = match spelling {
+            Spelling::SentencePiece(_) => sentence_piece::spelled(token),
+            Spelling::ByteLevel(_) => byte_level::spelled(token),
+        };
+        set(id, Piece::Bytes(bytes.into()));
     }
-    for (byte, &id) in (0u8..=255).zip(bytes) {
-        if let Some(slot) = pieces.get_mut(id as usize) {
-            *slot = Some(Piece::Byte(byte));
+    if let Spelling::SentencePiece(it) = spelling {
+        for (byte, &id) in (0u8..=255).zip(it.bytes().into_iter().flatten()) {
+            set(id, Piece::Bytes([byte].into()));
         }
     }
     for &id in special {
-        if let Some(slot) = pieces.get_mut(id as usize) {
-            *slot = Some(Piece::Special);
-        }
+        set(id, Piece::Special);
     }
     (0u32..)
         .zip(pieces)

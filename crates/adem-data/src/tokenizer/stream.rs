@@ -5,9 +5,10 @@ use super::{Piece, Tokenizer, TokenizerError};
 /// Turns ids into text as they are generated.
 ///
 /// Emits only whole characters: bytes of an unfinished one are held back until the character is
-/// complete, or is known never to be and becomes U+FFFD. Special tokens emit nothing. The single
-/// space that encoding puts before a text is taken off again. The concatenated pieces, with
-/// [`TextStream::finish`]'s, equal [`Tokenizer::decode`] of all ids.
+/// complete, or is known never to be and becomes U+FFFD. Special tokens emit nothing. A single space
+/// at the beginning is taken off: it is encoding that puts it before a text, or it parts an answer
+/// from its prompt. The concatenated pieces, with [`TextStream::finish`]'s, equal
+/// [`Tokenizer::decode`] of all ids.
 #[derive(Debug, Clone)]
 pub struct TextStream<'a> {
     tokenizer: &'a Tokenizer,
@@ -33,13 +34,9 @@ impl<'a> TextStream<'a> {
         let mut text = String::new();
         match self.tokenizer.piece(id)? {
             Piece::Special => {}
-            Piece::Byte(byte) => {
-                self.held.push(*byte);
+            Piece::Bytes(bytes) => {
+                self.held.extend_from_slice(bytes);
                 self.release(&mut text);
-            }
-            Piece::Text(piece) => {
-                self.flush(&mut text);
-                text.push_str(piece);
             }
         }
         Ok(self.strip(text))
@@ -47,8 +44,10 @@ impl<'a> TextStream<'a> {
 
     /// The end: what was held back of an unfinished character becomes U+FFFD.
     pub fn finish(mut self) -> String {
-        let mut text = String::new();
-        self.flush(&mut text);
+        let text = match self.held.is_empty() {
+            true => String::new(),
+            false => char::REPLACEMENT_CHARACTER.into(),
+        };
         self.strip(text)
     }
 
@@ -68,13 +67,6 @@ impl<'a> TextStream<'a> {
                 text.push(char::REPLACEMENT_CHARACTER);
             }
             self.held.drain(..valid + bad);
-        }
-    }
-
-    fn flush(&mut self, text: &mut String) {
-        if !self.held.is_empty() {
-            self.held.clear();
-            text.push(char::REPLACEMENT_CHARACTER);
         }
     }
 

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use adem_data::datasets::{BadRows, DataSource, Sample};
 use adem_data::image::RgbImage;
+use adem_data::tasks::caption::written_caption;
 use adem_pipeline::{Ask, Captioner, Task};
 
 use super::page::thumbnail;
@@ -24,6 +25,9 @@ pub struct CaptionEval {
     pub limit: Option<u64>,
     /// Whether to keep a small copy of each picture, for a page.
     pub thumbnails: bool,
+    /// Judge what stands after "picture of " in each text, as the authors do: their COCO checkpoints
+    /// were trained to say the prompt again.
+    pub compat: bool,
 }
 
 /// How far an evaluation is.
@@ -115,6 +119,14 @@ impl CaptionEval {
         })
     }
 
+    /// The caption in what the model wrote.
+    fn caption_in(&self, text: String) -> String {
+        match self.compat {
+            true => written_caption(&text).to_owned(),
+            false => text,
+        }
+    }
+
     async fn caption(
         &self,
         captioner: &Captioner,
@@ -131,13 +143,33 @@ impl CaptionEval {
         let texts = captioner.answer(&features, &asks).await?;
         let rows = samples.into_iter().zip(pictures).zip(texts);
         Ok(rows
-            .map(|((sample, picture), caption)| Judged {
+            .map(|((sample, picture), text)| Judged {
                 id: sample.id,
-                caption,
+                caption: self.caption_in(text),
                 references: sample.targets,
                 metrics: Default::default(),
                 thumbnail: self.thumbnails.then(|| thumbnail(&picture)).flatten(),
             })
             .collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_prompt_said_again_is_no_part_of_the_caption_where_that_is_asked_for() {
+        let read = |compat| {
+            let eval = CaptionEval {
+                batch: 1,
+                limit: None,
+                thumbnails: false,
+                compat,
+            };
+            ["a picture of a dog", "a cat"].map(|text| eval.caption_in(text.to_owned()))
+        };
+        assert_eq!(read(true), ["a dog", "a cat"]);
+        assert_eq!(read(false), ["a picture of a dog", "a cat"]);
     }
 }

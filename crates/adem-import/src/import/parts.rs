@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use adem_data::tokenizer::Tokenizer;
 
-use super::{FusionNumbers, ImportOptions};
+use super::{Compat, FusionNumbers, ImportOptions};
 use crate::config::{AdemConfig, ModelConfig};
 use crate::error::ImportError;
 use crate::map::{Mapping, adapters};
@@ -119,7 +119,12 @@ impl<'a> Parts<'a> {
     }
 
     /// What a person should know of the package.
-    pub fn notes(&self, sources: &[Source], made: &[TensorReport]) -> Vec<String> {
+    pub fn notes(
+        &self,
+        sources: &[Source],
+        made: &[TensorReport],
+        compat: Option<Compat>,
+    ) -> Vec<String> {
         let mut notes: Vec<_> = sources.iter().flat_map(|it| it.notes.clone()).collect();
         for (part, there) in [
             ("language model", self.llama.is_some()),
@@ -140,6 +145,11 @@ impl<'a> Parts<'a> {
                 "alpha {}, beta {} and gamma {} are the paper's unless they were given: a checkpoint does not say its own",
                 adem.alpha, adem.beta, adem.drop_ratio
             ));
+        }
+        if compat == Some(Compat::CocoCaption) {
+            notes.push(
+                "the authors' COCO checkpoints say their prompt again before a caption; `adem eval caption --compat` judges what follows it".to_owned(),
+            );
         }
         let mut blocks: BTreeMap<(&str, &str), usize> = BTreeMap::new();
         let is_blocks = |it: &&TensorReport| it.found.starts_with('Q') && !it.exact;

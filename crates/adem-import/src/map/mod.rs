@@ -3,6 +3,7 @@
 pub(crate) mod adapters;
 pub(crate) mod language;
 pub(crate) mod vision;
+pub(crate) mod vit;
 
 /// One tensor of the package and what it is made of.
 #[derive(Debug, Clone, PartialEq, Eq)]

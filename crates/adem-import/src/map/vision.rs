@@ -3,13 +3,13 @@
 use serde_json::json;
 
 use super::{Known, Mapping, Wanted};
-use crate::config::ClipConfig;
+use crate::config::{ClipConfig, VisionLayout};
 use crate::error::ImportError;
 use crate::json::Json;
 use crate::limits;
 
 /// Before the tower's names in a package.
-const PREFIX: &str = "backbone.visual";
+pub(super) const PREFIX: &str = "backbone.visual";
 
 /// The tensors of a tower under OpenAI's names, which begin with `prefix` (`visual.`): they are the
 /// package's own.
@@ -91,7 +91,7 @@ pub(crate) fn hugging_face_mapping(config: &ClipConfig) -> Mapping {
 }
 
 /// Names, without their prefix, and shapes of a tower's tensors.
-fn shapes(config: &ClipConfig) -> Vec<(String, Vec<u64>)> {
+pub(super) fn shapes(config: &ClipConfig) -> Vec<(String, Vec<u64>)> {
     let (w, patch) = (config.width, config.patch);
     let mut all = vec![
         ("conv1.weight".to_owned(), vec![w, 3, patch, patch]),
@@ -101,7 +101,18 @@ fn shapes(config: &ClipConfig) -> Vec<(String, Vec<u64>)> {
     let mut add = |name: String, rows: u64, cols: Option<u64>| {
         all.push((name, std::iter::once(rows).chain(cols).collect()));
     };
-    for norm in ["ln_pre", "ln_post"] {
+    let norms: &[&str] = match config.layout {
+        VisionLayout::Clip => &["ln_pre", "ln_post"],
+        VisionLayout::Vit { classes } => {
+            add("conv1.bias".to_owned(), w, None);
+            if classes > 0 {
+                add("head.weight".to_owned(), classes, Some(w));
+                add("head.bias".to_owned(), classes, None);
+            }
+            &["ln_post"]
+        }
+    };
+    for norm in norms {
         add(format!("{norm}.weight"), w, None);
         add(format!("{norm}.bias"), w, None);
     }
@@ -125,7 +136,7 @@ fn shapes(config: &ClipConfig) -> Vec<(String, Vec<u64>)> {
 }
 
 /// Block and ending (`weight` or `bias`) of the tensor that packs queries, keys and values.
-fn packed(name: &str) -> Option<(&str, &str)> {
+pub(super) fn packed(name: &str) -> Option<(&str, &str)> {
     let (block, end) = name
         .strip_prefix("transformer.resblocks.")?
         .split_once(".attn.in_proj_")?;
@@ -199,6 +210,7 @@ pub(crate) fn hugging_face(json: &Json) -> Result<ClipConfig, ImportError> {
         heads: json.size("num_attention_heads")?,
         ln_eps: json.number_or_none("layer_norm_eps")?.unwrap_or(1e-5),
         run_layers: -1,
+        layout: VisionLayout::Clip,
     };
     checked(config, |field, reason| json.fault(field, reason))
 }
@@ -230,6 +242,7 @@ pub(crate) fn openai_config(
         heads: heads.unwrap_or((conv[0] / 64).max(1)),
         ln_eps: 1e-5,
         run_layers: -1,
+        layout: VisionLayout::Clip,
     };
     if grid * grid + 1 != tokens {
         return Err(fault("positional_embedding", "is of no square of patches"));
@@ -250,6 +263,10 @@ pub(crate) fn checked(
         config.width,
         config.layers,
         config.heads,
+        match config.layout {
+            VisionLayout::Vit { classes } => classes.max(1),
+            VisionLayout::Clip => 1,
+        },
     ];
     if sizes
         .iter()

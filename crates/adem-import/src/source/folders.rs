@@ -26,7 +26,7 @@ pub(super) fn open(folder: &Path, heads: Option<u64>) -> Result<Source, ImportEr
         Source::meta(folder, files, &params)?
     } else if let Some(config) = Json::find(&folder.join("config.json"))? {
         let files = open_all(&weights(folder)?)?;
-        Source::hugging_face(folder, files, &config)?
+        Source::hugging_face(folder, files, &config, heads)?
     } else {
         alone(folder, heads)?
     };
@@ -101,7 +101,8 @@ fn weights(folder: &Path) -> Result<Vec<PathBuf>, ImportError> {
         ("pytorch_model.bin.index.json", "pytorch_model.bin"),
     ] {
         if let Some(index) = Json::find(&folder.join(index))? {
-            return indexed(folder, &index);
+            let names = indexed(&index)?;
+            return Ok(names.iter().map(|name| folder.join(name)).collect());
         }
         let whole = folder.join(whole);
         if whole.exists() {
@@ -115,22 +116,23 @@ fn weights(folder: &Path) -> Result<Vec<PathBuf>, ImportError> {
 }
 
 /// The files an index names, which are in the folder itself.
-fn indexed(folder: &Path, index: &Json) -> Result<Vec<PathBuf>, ImportError> {
+pub(crate) fn indexed(index: &Json) -> Result<BTreeSet<String>, ImportError> {
     let Some(map) = index.object("weight_map") else {
         return Err(index.fault("weight_map", "is missing"));
     };
     let mut names = BTreeSet::new();
     for (tensor, file) in map.value().as_object().into_iter().flatten() {
         let name = file.as_str().filter(|name| is_plain(name));
-        names.insert(name.ok_or_else(|| {
+        let name = name.ok_or_else(|| {
             map.fault(tensor, format!("is {file}, which is no file of the folder"))
-        })?);
+        })?;
+        names.insert(name.to_owned());
     }
     if names.is_empty() || names.len() > limits::FILES {
         let reason = format!("names {} files", names.len());
         return Err(index.fault("weight_map", reason));
     }
-    Ok(names.into_iter().map(|name| folder.join(name)).collect())
+    Ok(names)
 }
 
 /// Whether `name` is a file directly in a folder.

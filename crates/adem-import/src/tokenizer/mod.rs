@@ -1,5 +1,6 @@
-//! SentencePiece vocabularies as `tokenizer.json`.
+//! Vocabularies of other files as `tokenizer.json`.
 
+mod gguf;
 mod protobuf;
 mod sentencepiece;
 
@@ -10,9 +11,10 @@ use adem_data::tokenizer::Tokenizer;
 use serde_json::{Value, json};
 
 use crate::error::{ImportError, excerpt};
-use crate::gguf::{Metadata, Value as Field};
 use crate::input::Input;
 use crate::limits;
+
+pub(crate) use gguf::of_gguf;
 
 /// SentencePiece's visible space, U+2581.
 const SPACE: &str = "\u{2581}";
@@ -76,43 +78,6 @@ pub fn tokenizer_json(file: &str, bytes: Vec<u8>) -> Result<Vec<u8>, ImportError
         to_json(file, &sentencepiece::pieces(file, &bytes)?)?
     };
     checked(file, json)
-}
-
-/// The tokenizer of a GGUF file.
-pub(crate) fn of_gguf(file: &str, metadata: &Metadata) -> Result<Vec<u8>, ImportError> {
-    let fault = |field: &str, reason: &str| ImportError::config(file, field, reason);
-    let model = metadata.get("tokenizer.ggml.model").and_then(Field::as_str);
-    if model != Some("llama") {
-        let reason = format!(
-            "is {}; `llama` (SentencePiece) is read. Give a tokenizer with --tokenizer",
-            model.unwrap_or("missing")
-        );
-        return Err(fault("tokenizer.ggml.model", &reason));
-    }
-    let Some(Field::Texts(tokens)) = metadata.get("tokenizer.ggml.tokens") else {
-        return Err(fault("tokenizer.ggml.tokens", "is missing"));
-    };
-    let numbers = |field: &str| match metadata.get(field) {
-        Some(Field::Numbers(numbers)) if numbers.len() == tokens.len() => Ok(numbers),
-        _ => Err(fault(field, "is missing, or not as long as the tokens")),
-    };
-    let scores = numbers("tokenizer.ggml.scores")?;
-    let kinds = numbers("tokenizer.ggml.token_type")?;
-    let pieces = tokens
-        .iter()
-        .zip(scores)
-        .zip(kinds)
-        .map(|((text, score), kind)| {
-            let kind = Kind::of(*kind as u64);
-            Ok(Piece {
-                text: text.clone(),
-                score: *score,
-                kind: kind
-                    .ok_or_else(|| fault("tokenizer.ggml.token_type", "has an unknown kind"))?,
-            })
-        })
-        .collect::<Result<Vec<_>, ImportError>>()?;
-    checked(file, to_json(file, &pieces)?)
 }
 
 /// The pieces of llama2.c's `tokenizer.bin`: the longest piece's length, then of each piece its

@@ -1,5 +1,6 @@
 //! Vision towers from Hugging Face's folders and OpenAI's files.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use adem_import::ImportOptions;
@@ -132,4 +133,107 @@ fn a_tower_alone_has_no_tokenizer_and_says_what_to_give() {
     );
     let error = place.refused(&["clip"], &ImportOptions::default());
     assert!(error.contains("--tokenizer"), "{error}");
+}
+
+/// A plain ViT of one block and patches of 2, for pictures of 4 by 4.
+fn vit(prefix: &str) -> Vec<Named> {
+    let inside = format!("{prefix}encoder.layer.0");
+    let mut shapes = vec![
+        (format!("{prefix}embeddings.cls_token"), vec![1, 1, 4]),
+        (
+            format!("{prefix}embeddings.position_embeddings"),
+            vec![1, 5, 4],
+        ),
+        (format!("{prefix}layernorm.weight"), vec![4]),
+        (format!("{prefix}layernorm.bias"), vec![4]),
+    ];
+    let mut layer = |name: String, shape: Vec<usize>| {
+        shapes.push((format!("{name}.bias"), vec![shape[0]]));
+        shapes.push((format!("{name}.weight"), shape));
+    };
+    let patches = format!("{prefix}embeddings.patch_embeddings.projection");
+    layer(patches, vec![4, 3, 2, 2]);
+    for part in ["query", "key", "value"] {
+        layer(format!("{inside}.attention.attention.{part}"), vec![4, 4]);
+    }
+    layer(format!("{inside}.attention.output.dense"), vec![4, 4]);
+    layer(format!("{inside}.intermediate.dense"), vec![16, 4]);
+    layer(format!("{inside}.output.dense"), vec![4, 16]);
+    for norm in ["before", "after"] {
+        shapes.push((format!("{inside}.layernorm_{norm}.weight"), vec![4]));
+        shapes.push((format!("{inside}.layernorm_{norm}.bias"), vec![4]));
+    }
+    let shapes = shapes.iter().enumerate();
+    shapes
+        .map(|(i, (name, shape))| Named::counted(name, shape, 100 * i))
+        .collect()
+}
+
+#[test]
+fn plain_vits_with_a_head_and_without_are_read_by_name() {
+    let place = Place::new();
+    place.json("tokenizer.json", &small_tokenizer());
+    let mut with_head = vit("vit.");
+    with_head.push(Named::counted("classifier.weight", &[3, 4], 7));
+    with_head.push(Named::counted("classifier.bias", &[3], 8));
+    let mut without = vit("");
+    without.push(Named::counted("pooler.dense.weight", &[4, 4], 9));
+    let config = json!({
+        "model_type": "vit", "hidden_act": "gelu", "hidden_size": 4, "image_size": 4,
+        "intermediate_size": 16, "layer_norm_eps": 1e-6, "num_attention_heads": 2,
+        "num_channels": 3, "qkv_bias": true,
+    });
+    place.json("vit/config.json", &config);
+    for (tensors, classes) in [(with_head, 3), (without, 0)] {
+        place.put("vit/model.safetensors", safetensors(&tensors));
+        // By its shapes alone, without the config, too.
+        place.put("alone.safetensors", safetensors(&tensors));
+        for (source, heads, eps) in [("vit", 2, 1e-6), ("alone.safetensors", 1, 1e-12)] {
+            let sources = [source, "tokenizer.json"];
+            place.import(&sources, &ImportOptions::default()).unwrap();
+            let (manifest, found) = place.package();
+            let clip = &manifest.model["clip"];
+            assert_eq!(clip["layout"], json!({"vit": {"classes": classes}}));
+            assert_eq!(
+                (&clip["heads"], &clip["ln_eps"]),
+                (&json!(heads), &json!(eps))
+            );
+            assert_eq!(
+                (&clip["image_size"], &clip["patch"]),
+                (&json!(4), &json!(2))
+            );
+            assert_eq!(manifest.image.mean, [0.5; 3]);
+            let of = |end: &str| tensors.iter().find(|it| it.name.ends_with(end)).unwrap();
+            let packed = &found["backbone.visual.transformer.resblocks.0.attn.in_proj_weight"];
+            let parts =
+                ["query", "key", "value"].map(|it| of(&format!("{it}.weight")).values.clone());
+            assert_eq!(packed.values, parts.concat());
+            let positions = &found["backbone.visual.positional_embedding"];
+            assert_eq!(positions.shape, [5, 4]);
+            assert_eq!(positions.values, of("position_embeddings").values);
+            assert_eq!(
+                found.contains_key("backbone.visual.head.weight"),
+                classes > 0
+            );
+            // The package is a source like any other.
+            fs::rename(place.path("package"), place.path("first")).unwrap();
+            place
+                .import(&["first", "tokenizer.json"], &ImportOptions::default())
+                .unwrap();
+            assert_eq!(place.package().1, found);
+            fs::remove_dir_all(place.path("first")).unwrap();
+        }
+    }
+    for (field, value) in [
+        ("hidden_act", json!("gelu_new")),
+        ("qkv_bias", json!(false)),
+        ("intermediate_size", json!(8)),
+        ("image_size", json!(8)),
+    ] {
+        let mut other = config.clone();
+        other[field] = value;
+        place.json("vit/config.json", &other);
+        let error = place.refused(&["vit", "tokenizer.json"], &ImportOptions::default());
+        assert!(error.contains(field), "{field}: {error}");
+    }
 }

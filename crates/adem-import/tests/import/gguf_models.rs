@@ -329,7 +329,7 @@ fn models_and_tokenizers_of_other_kinds_are_refused_by_key() {
             "llama.attention.layer_norm_rms_epsilon",
             Field::Text("x".into()),
         ),
-        ("tokenizer.ggml.model", Field::Text("gpt2".into())),
+        ("tokenizer.ggml.model", Field::Text("t5".into())),
         ("tokenizer.ggml.scores", Field::Floats(vec![0.0])),
     ] {
         let mut fields = fields(&params, 64);

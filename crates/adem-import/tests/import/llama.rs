@@ -368,12 +368,12 @@ fn folders_that_are_not_whole_are_refused() {
     let token = Named::counted("vit.embeddings.cls_token", &[1, 1, 4], 0);
     place.put("vit.safetensors", safetensors(&[token]));
     for (folder, word) in [
-        ("vit.safetensors", "a ViT"),
+        ("vit.safetensors", "patch_embeddings"),
         ("empty", "no config.json"),
         ("config", "model.safetensors"),
         ("params", "consolidated.00.pth"),
         ("gap", "consolidated.00.pth"),
-        ("vit", "CLIP"),
+        ("vit", "none of a ViT's"),
         ("absent", "absent"),
     ] {
         let error = place.refused(&[folder], &ImportOptions::default());

@@ -2,12 +2,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod arbitrary;
+mod byte_level;
 mod clip;
 mod files;
 mod folders;
 mod gguf_blocks;
 mod gguf_file;
 mod gguf_models;
+mod hub;
+mod hub_server;
 mod inspections;
 mod large;
 mod llama;

@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use adem_import::{FusionNumbers, ImportOptions};
+use adem_data::tasks::science_qa::{Format, Problem};
+use adem_import::{Compat, FusionNumbers, ImportOptions};
 use adem_tests::golden::{self, Tensors};
 use serde_json::{Value, json};
 
@@ -192,4 +193,50 @@ fn sources_that_do_not_make_one_model_are_refused() {
     place.put("other.pth", authors_checkpoint(&small));
     let error = place.refused(&["llama", "clip.pth", "other.pth"], &options);
     assert!(error.contains("adapter_"), "{error}");
+}
+
+/// What a checkpoint of the authors' is asked, and how its pictures are normalised, follows from
+/// what it was trained on.
+#[test]
+fn the_authors_tasks_decide_prompts_and_normalisation() {
+    let place = Place::new();
+    let (_, config) = sources(&place, "small_gqa");
+    let imported = |compat| {
+        let options = ImportOptions {
+            compat,
+            ..options(&config)
+        };
+        let all = ["llama", "clip.pth", "checkpoint_7B.pth"];
+        let report = place.import(&all, &options).unwrap();
+        (place.package().0, report.notes.join("\n"))
+    };
+    let (plain, _) = imported(None);
+    assert_eq!(plain.prompts.caption, "a picture of");
+    let (coco, notes) = imported(Some(Compat::CocoCaption));
+    assert_eq!(coco.prompts.caption, "a picture of ");
+    assert_eq!(coco.image, plain.image);
+    assert_eq!(
+        serde_json::to_value(&coco.tasks).unwrap(),
+        json!(["caption"])
+    );
+    assert!(notes.contains("eval caption --compat"), "{notes}");
+    let imagenet = [0.485, 0.456, 0.406];
+    let (instruction, _) = imported(Some(Compat::Instruction));
+    assert_eq!(
+        instruction.prompts.question,
+        "Instruction: {question}\nResponse:"
+    );
+    assert_eq!(instruction.image.mean, imagenet);
+    let (science, _) = imported(Some(Compat::ScienceQa));
+    assert_eq!(science.image.mean, imagenet);
+    // A whole problem, asked through the package, is the authors' prompt with theirs after it.
+    let problem = Problem {
+        question: "Which?".into(),
+        choices: vec!["one".into(), "two".into()],
+        ..Problem::default()
+    };
+    let theirs = "QCM-A".parse::<Format>().unwrap().prompt(&problem, false);
+    let asked = theirs.strip_suffix("\nResponse:").unwrap();
+    let text = science.prompts.question.replace("{question}", asked);
+    assert_eq!(text, format!("{theirs}The answer is"));
 }

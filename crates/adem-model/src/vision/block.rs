@@ -2,7 +2,7 @@
 
 use adem_kernels::{quick_gelu, self_attention};
 use burn::module::{Module, Param};
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, activation::gelu};
 
 use super::{Dropout, dropout_mask};
 use crate::config::ModelConfig;
@@ -41,18 +41,24 @@ impl Attention {
     }
 }
 
-/// Feed-forward network with QuickGELU, `x * sigmoid(1.702 x)`.
+/// Feed-forward network with QuickGELU, `x * sigmoid(1.702 x)`, or a plain ViT's exact GELU.
 #[derive(Module, Debug)]
 pub struct Mlp {
     /// To four times the width.
     pub c_fc: Linear,
     /// Back.
     pub c_proj: Linear,
+    #[module(skip)]
+    exact: bool,
 }
 
 impl Mlp {
     fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        self.c_proj.forward(quick_gelu(self.c_fc.forward(x)))
+        let h = self.c_fc.forward(x);
+        self.c_proj.forward(match self.exact {
+            true => gelu(h),
+            false => quick_gelu(h),
+        })
     }
 }
 
@@ -128,6 +134,7 @@ impl Block {
             mlp: Mlp {
                 c_fc: Linear::new(b, &path("mlp.c_fc"), [w, 4 * w], true)?,
                 c_proj: Linear::new(b, &path("mlp.c_proj"), [4 * w, w], true)?,
+                exact: !c.layout.is_clip(),
             },
             adapter_mlp,
         })

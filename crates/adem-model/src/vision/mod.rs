@@ -1,4 +1,5 @@
-//! The CLIP vision transformer, with ADEM-VL's bottleneck adapters (paper, section 3.3).
+//! The CLIP vision transformer, with ADEM-VL's bottleneck adapters (paper, section 3.3), and the
+//! plain ViT.
 
 mod block;
 mod pool;
@@ -11,7 +12,7 @@ pub use block::{Adapter, Attention, Block, Mlp};
 pub use pool::pool_grid;
 
 use crate::config::ModelConfig;
-use crate::nn::{Builder, LayerNorm, Weight};
+use crate::nn::{Builder, LayerNorm, Linear, Weight};
 use crate::source::SourceError;
 
 /// Random dropout inside the adapters while training.
@@ -35,23 +36,27 @@ pub struct Transformer {
 pub struct PatchEmbedding {
     /// `[width, 3, patch, patch]`.
     pub weight: Weight<4>,
+    /// `[width]`, a plain ViT's.
+    pub bias: Option<Param<Tensor<1>>>,
 }
 
-/// CLIP's vision transformer.
+/// CLIP's vision transformer, or a plain ViT ([`VisionLayout`](crate::config::VisionLayout)).
 #[derive(Module, Debug)]
 pub struct ClipVision {
-    /// Patch embedding, no bias.
+    /// Patch embedding.
     pub conv1: PatchEmbedding,
     /// `[width]`.
     pub class_embedding: Param<Tensor<1>>,
     /// `[1 + G*G, width]`.
     pub positional_embedding: Param<Tensor<2>>,
-    /// Before the blocks.
-    pub ln_pre: LayerNorm,
+    /// Before the blocks, in CLIP.
+    pub ln_pre: Option<LayerNorm>,
     /// The blocks.
     pub transformer: Transformer,
     /// Over every token of the result.
     pub ln_post: LayerNorm,
+    /// From `[cls]` to classes, where a plain ViT has one.
+    pub head: Option<Linear>,
     #[module(skip)]
     patch: usize,
     #[module(skip)]
@@ -70,15 +75,27 @@ impl ClipVision {
         let resblocks = (0..c.layers)
             .map(|i| Block::new(b, &path(&format!("transformer.resblocks.{i}")), config))
             .collect::<Result<_, _>>()?;
+        let clip = c.layout.is_clip();
         Ok(Self {
             conv1: PatchEmbedding {
                 weight: b.weight(&path("conv1.weight"), [c.width, 3, c.patch, c.patch])?,
+                bias: match clip {
+                    true => None,
+                    false => Some(b.param(&path("conv1.bias"), [c.width])?),
+                },
             },
             class_embedding: b.param(&path("class_embedding"), [c.width])?,
             positional_embedding: b.param(&path("positional_embedding"), [tokens, c.width])?,
-            ln_pre: LayerNorm::new(b, &path("ln_pre"), c.width, c.ln_eps)?,
+            ln_pre: match clip {
+                true => Some(LayerNorm::new(b, &path("ln_pre"), c.width, c.ln_eps)?),
+                false => None,
+            },
             transformer: Transformer { resblocks },
             ln_post: LayerNorm::new(b, &path("ln_post"), c.width, c.ln_eps)?,
+            head: match c.layout.classes() {
+                0 => None,
+                classes => Some(Linear::new(b, &path("head"), [c.width, classes], true)?),
+            },
             patch: c.patch,
             run: c.blocks_run(),
         })
@@ -105,7 +122,8 @@ impl ClipVision {
         [early.clone(), self.ln_post.forward(run(early, high))]
     }
 
-    /// Every block's output `[batch, 1 + G*G, width]`, `ln_pre`'s first; all blocks are run.
+    /// Every block's output `[batch, 1 + G*G, width]`, the first block's input before it; all
+    /// blocks are run.
     pub fn hidden_states(&self, pixels: Tensor<4>) -> Vec<Tensor<3>> {
         let mut states = vec![self.embed(pixels)];
         for block in &self.transformer.resblocks {
@@ -113,6 +131,16 @@ impl ClipVision {
             states.push(block.forward(x, None));
         }
         states
+    }
+
+    /// Scores `[batch, classes]` of pictures `[batch, 3, side, side]` by a plain ViT's classifier;
+    /// `None` where the encoder has none. All blocks are run.
+    pub fn classify(&self, pixels: Tensor<4>) -> Option<Tensor<2>> {
+        let head = self.head.as_ref()?;
+        let blocks = self.transformer.resblocks.iter();
+        let x = blocks.fold(self.embed(pixels), |x, block| block.forward(x, None));
+        let cls = self.ln_post.forward(x.narrow(1, 0, 1));
+        Some(head.forward(cls.squeeze_dim::<2>(1)))
     }
 
     /// The blocks that are run, in order.
@@ -130,14 +158,18 @@ impl ClipVision {
             .reshape([batch, 3, g, p, g, p])
             .permute([0, 2, 4, 1, 3, 5])
             .reshape([batch, g * g, 3 * p * p]);
-        let x = self.conv1.weight.multiply(patches, None);
+        let bias = self.conv1.bias.as_ref().map(|bias| bias.val());
+        let x = self.conv1.weight.multiply(patches, bias);
         let cls = self
             .class_embedding
             .val()
             .reshape([1, 1, width])
             .expand([batch, 1, width]);
         let x = Tensor::cat(vec![cls, x], 1) + self.positional_embedding.val().unsqueeze();
-        self.ln_pre.forward(x)
+        match &self.ln_pre {
+            Some(norm) => norm.forward(x),
+            None => x,
+        }
     }
 }
 

@@ -95,6 +95,7 @@ impl Default for ScenesConfig {
                     heads: 4,
                     ln_eps: 1e-5,
                     run_layers: -1,
+                    ..ClipConfig::default()
                 },
                 adem: AdemConfig {
                     hidden_proj: 256,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use adem_data::datasets::DatasetConfig;
 use adem_data::image::Normalisation;
 use adem_data::prompt::PromptTemplates;
+use adem_data::rows::Truncation;
 use adem_model::ModelConfig;
 use serde::{Deserialize, Serialize};
 
@@ -194,6 +195,8 @@ pub struct TuneConfig {
     pub rule: Rule,
     /// Longest sequence in tokens, the picture's included; at most the model's.
     pub max_tokens: usize,
+    /// What becomes of longer ones; `compat` is what published checkpoints were trained with.
+    pub truncation: Truncation,
     /// Dropout inside the encoder's adapters.
     pub adapter_dropout: f64,
     /// Longest the gradients of a step may be together; no limit when left out.
@@ -220,6 +223,7 @@ impl Default for TuneConfig {
             min_lr: 0.0,
             rule: Rule::AdamW,
             max_tokens: 512,
+            truncation: Truncation::KeepEos,
             adapter_dropout: 0.1,
             clip: None,
             pool: 32,

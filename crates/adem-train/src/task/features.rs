@@ -54,9 +54,12 @@ pub(crate) fn fill(
     let mut b = Builder::new(&mut source, &device).with_frozen(c.weights.precision.dtype());
     let visual = ClipVision::new(&mut b, "backbone.visual", &p.model)
         .map_err(|e| TrainError::Model(e.into()))?;
-    let encoder = p
-        .language
-        .encoder(c.tune.max_tokens, 0, p.data.config.caption_style);
+    let encoder = p.language.encoder(
+        c.tune.max_tokens,
+        0,
+        c.tune.truncation,
+        p.data.config.caption_style,
+    );
     let plan = LoadPlan {
         shuffle: false,
         epochs: Some(1),

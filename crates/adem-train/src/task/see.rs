@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use adem_data::datasets::{Batch, LoadPlan};
+use adem_data::rows::Truncation;
 use adem_model::nn::{Builder, Linear};
 use adem_model::vision::ClipVision;
 use adem_model::{ModelConfig, SourceError, TensorSource};
@@ -124,9 +125,12 @@ impl Stage for See {
             ..LoadPlan::default()
         };
         let width = self.model.llama.max_seq_len;
-        let encoder = self
-            .language
-            .encoder(width, 0, self.data.config.caption_style);
+        let encoder = self.language.encoder(
+            width,
+            0,
+            Truncation::KeepEos,
+            self.data.config.caption_style,
+        );
         let make = move |batch| Ok(batch_of(batch, side, vocabulary));
         let pictures = pictures(&self.config, &self.data);
         Ok(Box::new(Feed::new(

@@ -145,7 +145,13 @@ impl Language {
     }
 
     /// Makes rows of at most `width` tokens, of which `visual` are the picture's.
-    pub(crate) fn encoder(&self, width: usize, visual: usize, captions: CaptionStyle) -> Encoder {
+    pub(crate) fn encoder(
+        &self,
+        width: usize,
+        visual: usize,
+        truncation: Truncation,
+        captions: CaptionStyle,
+    ) -> Encoder {
         let prefix = &self.prefix;
         let words = prefix.with_picture.len().max(prefix.without_picture.len());
         let special = self.tokenizer.special();
@@ -156,10 +162,11 @@ impl Language {
                 width,
                 reserve: match visual {
                     0 => 0,
+                    _ if truncation == Truncation::Compat => 0,
                     n => words + n,
                 },
                 pad: special.pad.unwrap_or(special.eos),
-                truncation: Truncation::KeepEos,
+                truncation,
             },
             captions,
         }
@@ -173,5 +180,34 @@ pub(crate) fn train_row(row: &Row, picture: bool) -> TrainRow {
         ids: row.ids.iter().take(row.len).copied().collect(),
         labels: row.labels.iter().take(row.len).map(label).collect(),
         picture,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where the authors' rows end: at the width, without EOS, and nothing is left free.
+    #[test]
+    fn long_rows_end_as_the_authors_do_where_that_is_asked_for() {
+        let texts = ["a b c d e f g h i j k l m n o p q r s t u v w x y z"];
+        let json = train_bpe(texts, &BpeTraining::default()).unwrap_or_default();
+        let prompts = PromptTemplates::default();
+        let row = |truncation| {
+            let language = Language::new(&json, &prompts).ok()?;
+            let encoder = language.encoder(40, 1, truncation, CaptionStyle::default());
+            let eos = encoder.tokenizer.special().eos;
+            let letters = "x ".repeat(60);
+            let row =
+                adem_data::rows::training_row(&encoder.tokenizer, "a", &letters, &encoder.layout);
+            let row = row.ok()?;
+            Some((row.len, row.ids.contains(&eos)))
+        };
+        assert_eq!(row(Truncation::Compat), Some((40, false)));
+        let kept = row(Truncation::KeepEos);
+        assert!(
+            kept.is_some_and(|(length, eos)| length < 40 && eos),
+            "{kept:?}"
+        );
     }
 }

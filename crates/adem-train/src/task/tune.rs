@@ -66,9 +66,12 @@ impl Tune {
     ) -> Result<Feed<TuneBatch>, TrainError> {
         let visual = self.model.adem.text_tokens();
         let width = self.config.tune.max_tokens;
-        let encoder = self
-            .language
-            .encoder(width, visual, data.config.caption_style);
+        let encoder = self.language.encoder(
+            width,
+            visual,
+            self.config.tune.truncation,
+            data.config.caption_style,
+        );
         let side = self.model.clip.image_size;
         let plan_of_pictures = match &self.cache {
             Some(_) => None,
