@@ -2,7 +2,7 @@
 
 use adem_kernels::{quick_gelu, self_attention};
 use burn::module::{Module, Param};
-use burn::tensor::{Tensor, activation::gelu};
+use burn::tensor::Tensor;
 
 use super::{Dropout, dropout_mask};
 use crate::config::ModelConfig;
