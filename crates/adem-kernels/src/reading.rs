@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::{Future, poll_fn};
+use std::panic::{self, AssertUnwindSafe};
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -62,7 +63,7 @@ impl IdReading {
             return id;
         }
         let id = poll_fn(|context| match &mut self.under_way {
-            Some(reading) => reading.as_mut().poll(context),
+            Some(reading) => look(reading, context),
             None => Poll::Ready(Err(DeviceError::nothing())),
         })
         .await;
@@ -89,9 +90,15 @@ impl fmt::Debug for IdReading {
 }
 
 fn ask(reading: &mut Reading) -> Poll<Result<i64, DeviceError>> {
-    reading
-        .as_mut()
-        .poll(&mut Context::from_waker(Waker::noop()))
+    look(reading, &mut Context::from_waker(Waker::noop()))
+}
+
+/// Polls a reading. Where a device is destroyed after its copy has come and before it is looked at,
+/// the runtime below panics over the buffer that is gone: an error like any other loss.
+fn look(reading: &mut Reading, context: &mut Context<'_>) -> Poll<Result<i64, DeviceError>> {
+    let poll = panic::catch_unwind(AssertUnwindSafe(|| reading.as_mut().poll(context)));
+    let gone = || DeviceError("the device was lost while a result was read".to_owned());
+    poll.unwrap_or_else(|_| Poll::Ready(Err(gone())))
 }
 
 async fn read(id: Tensor<1, Int>) -> Result<i64, DeviceError> {

@@ -4,6 +4,7 @@ mod adapter;
 mod attend;
 mod case;
 pub(crate) mod check;
+mod compare;
 mod decode;
 mod expected;
 mod extension;
