@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use adem_model::config::{AdemConfig, ModelConfig};
+use adem_model::nn::Builder;
 use adem_model::{AdemVl, SourceError, TensorSource, token_loss};
 use adem_tests::golden::{self, Array, Tensors};
 use burn::tensor::TensorData;
@@ -163,7 +164,8 @@ fn switching_a_built_model_equals_building_it() {
                 extra: &expected,
                 scales: &adem.down_sample,
             };
-            let built = AdemVl::new(&config, &mut source, &device).unwrap();
+            let mut builder = Builder::new(&mut source, &device).for_inference();
+            let built = AdemVl::build(&config, &mut builder).unwrap();
             let mut switched = base.build(&device);
             switched.set_fusion(adem).unwrap();
             let loss = |model| download(batch.loss(model, &device)).values[0];

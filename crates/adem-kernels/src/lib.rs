@@ -77,7 +77,8 @@ pub fn has_kernels(device: &Device) -> bool {
 pub fn on_host(device: &Device) -> bool {
     #[cfg(feature = "flex")]
     {
-        *device == Device::flex()
+        // A device equals itself recording.
+        *device == Device::flex() && !device.is_autodiff()
     }
     #[cfg(not(feature = "flex"))]
     {
