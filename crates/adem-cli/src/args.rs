@@ -378,6 +378,10 @@ pub struct TrainArgs {
     /// print one JSON object; nothing is read or written.
     #[arg(long, value_name = "N", conflicts_with = "dry_run", value_parser = clap::value_parser!(u64).range(1..))]
     pub bench: Option<u64>,
+    /// Show curves on the whole terminal (Burn's interface: tabs and arrows choose, q stops) instead
+    /// of a line.
+    #[arg(long, conflicts_with_all = ["dry_run", "bench"])]
+    pub tui: bool,
     /// Devices that share every batch: graphics cards of this machine, or threads of the processor,
     /// one each.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]

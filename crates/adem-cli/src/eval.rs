@@ -31,7 +31,7 @@ fn agreement(args: AgreementArgs) -> Result<(), CliError> {
         seed: args.seed,
         batch: args.batch,
     };
-    let stopped = stop::flag("this batch");
+    let stopped = stop::listen("this batch").flag;
     let progress = ProgressLine::default();
     let running = eval.run(&model, &against, |now| {
         let done = format!("{} of {} scenes", now.scenes, now.count);
@@ -55,7 +55,7 @@ fn scenes(args: ScenesArgs) -> Result<(), CliError> {
         },
         failures: args.failures,
     };
-    let stopped = stop::flag("this batch");
+    let stopped = stop::listen("this batch").flag;
     let progress = ProgressLine::default();
     let running = eval.run(&captioner, |now| {
         let done = format!("{} of {} scenes", now.scenes, now.count);
@@ -87,7 +87,7 @@ fn captions(args: CaptionEvalArgs) -> Result<(), CliError> {
         thumbnails: args.report.is_some(),
         compat: args.compat,
     };
-    let stopped = stop::flag("this batch");
+    let stopped = stop::listen("this batch").flag;
     let progress = ProgressLine::default();
     let running = eval.run(&captioner, &*data, &bad, |now| {
         let of = now.count.map(|n| format!(" of {n}")).unwrap_or_default();

@@ -5,6 +5,7 @@
 
 mod args;
 mod bench;
+mod dashboard;
 mod describe;
 mod device;
 mod doctor;
@@ -18,6 +19,7 @@ mod output;
 mod package;
 mod quantize;
 mod stop;
+mod terminal;
 mod train;
 
 use std::process::ExitCode;

@@ -177,3 +177,12 @@ pub fn duration(seconds: f64) -> String {
         _ => format!("{} h {:02} min", seconds / 3600, seconds % 3600 / 60),
     }
 }
+
+/// Bytes in the words of a person.
+pub fn size(bytes: u64) -> String {
+    let mb = bytes as f64 / 1e6;
+    match mb {
+        0.0..1000.0 => format!("{mb:.0} MB"),
+        _ => format!("{:.1} GB", mb / 1000.0),
+    }
+}

@@ -20,7 +20,7 @@ pub fn run(args: QuantizeArgs) -> Result<(), CliError> {
         ..QuantizeOptions::new(args.scheme.into())
     };
     let terminal = io::stderr().is_terminal();
-    let stop = stop::flag("this part");
+    let stop = stop::listen("this part").flag;
     let working = async {
         let source = package::source(&args.package).map_err(PackageError::from)?;
         let package = Package::open(source).await?;

@@ -1,21 +1,48 @@
 //! Ctrl-C as a wish to stop in good order.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
-/// Becomes true at the first Ctrl-C, which is answered with "stopping after `unit`"; the second
-/// one kills.
-pub fn flag(unit: &'static str) -> Arc<AtomicBool> {
-    let flag = Arc::new(AtomicBool::new(false));
-    let set = Arc::clone(&flag);
+use crate::terminal::Terminal;
+
+/// A wish to stop.
+#[derive(Debug, Clone)]
+pub struct Stop {
+    /// Becomes true at the first Ctrl-C.
+    pub flag: Arc<AtomicBool>,
+    /// The terminal as it was, once something has taken the screen.
+    screen: Arc<OnceLock<Terminal>>,
+}
+
+impl Stop {
+    /// From now on messages stay away from the screen, and a program that is killed gives the
+    /// terminal back.
+    pub fn screen_taken(&self, terminal: Terminal) {
+        // It is taken once.
+        let _ = self.screen.set(terminal);
+    }
+}
+
+/// Listens to Ctrl-C: the first is answered with "stopping after `unit`", the second one kills.
+pub fn listen(unit: &'static str) -> Stop {
+    let stop = Stop {
+        flag: Arc::new(AtomicBool::new(false)),
+        screen: Arc::default(),
+    };
+    let set = stop.clone();
     let handler = ctrlc::set_handler(move || {
-        if set.swap(true, Ordering::Relaxed) {
+        let again = set.flag.swap(true, Ordering::Relaxed);
+        match set.screen.get() {
+            Some(terminal) if again => terminal.restore(),
+            Some(_) => return,
+            None => eprintln!("\nadem: stopping after {unit}; once more to stop at once"),
+        }
+        if again {
             std::process::exit(130);
         }
-        eprintln!("\nadem: stopping after {unit}; once more to stop at once");
     });
     if let Err(error) = handler {
         eprintln!("adem: Ctrl-C will end the program at once: {error}");
     }
-    flag
+    stop
 }

@@ -1,15 +1,17 @@
 //! `adem train`.
 
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use adem_train::scenes::{self, ScenesConfig, Stopped};
 use adem_train::task::{self, Reporter, StepTime};
 use adem_train::{Log, Look, Recipe, Report, Source, Told, plot, single_process};
+use burn::tensor::Device;
 use serde::Serialize;
 
 use crate::args::TrainArgs;
+use crate::dashboard::{self, Dashboard, Notes};
 use crate::error::CliError;
 use crate::{device, memory, output, stop};
 
@@ -27,22 +29,13 @@ pub fn run(args: TrainArgs) -> Result<(), CliError> {
     if let Some(steps) = args.bench {
         return bench(&recipe, &args, steps);
     }
+    if args.tui {
+        dashboard::check()?;
+    }
     let out = folder(&args);
     let devices = device::open_many(args.device, args.devices)?;
     std::fs::create_dir_all(&out).map_err(|error| adem_train::TrainError::file(&out, error))?;
-    let terminal = io::stderr().is_terminal();
-    let mut log = Log::new(&out, move |told| show(told, terminal))?;
-    let stop = stop::flag("this step and a checkpoint");
-    let ended = match &recipe {
-        Recipe::Scenes(config) => scenes::train(config, &out, &devices, &mut log, &stop)?,
-        Recipe::Task(config) => {
-            let report: Reporter = Arc::new(|text| eprintln!("adem: {text}"));
-            task::train(config, &out, &devices, &mut log, &report, &stop)?
-        }
-    };
-    if terminal {
-        eprintln!();
-    }
+    let ended = learn(&recipe, &out, &devices, args.tui)?;
     if let Some(path) = plot(&out)? {
         eprintln!("adem: losses and learning rates: {}", path.display());
     }
@@ -60,6 +53,38 @@ pub fn run(args: TrainArgs) -> Result<(), CliError> {
             ))
         }
     }
+}
+
+/// Trains, and shows how it goes.
+fn learn(recipe: &Recipe, out: &Path, devices: &[Device], tui: bool) -> Result<Stopped, CliError> {
+    let stop = stop::listen("this step and a checkpoint");
+    let notes = Notes::default();
+    let line = !tui && io::stderr().is_terminal();
+    let (mut log, report): (Log, Reporter) = if tui {
+        let mut dashboard = Dashboard::new(&stop.flag);
+        stop.screen_taken(dashboard.terminal());
+        let kept = notes.clone();
+        (
+            Log::new(out, move |told| dashboard.tell(told))?,
+            Arc::new(move |text| kept.add(text)),
+        )
+    } else {
+        (
+            Log::new(out, move |told| show(told, line))?,
+            Arc::new(|text| eprintln!("adem: {text}")),
+        )
+    };
+    let ended = match recipe {
+        Recipe::Scenes(config) => scenes::train(config, out, devices, &mut log, &stop.flag),
+        Recipe::Task(config) => task::train(config, out, devices, &mut log, &report, &stop.flag),
+    };
+    // The terminal is given back before anything else is printed.
+    drop(log);
+    notes.print();
+    if line {
+        eprintln!();
+    }
+    Ok(ended?)
 }
 
 /// A measurement, and the most memory of the processor's that it held.
@@ -150,11 +175,14 @@ fn show(told: Told<'_>, terminal: bool) {
         0 => String::new(),
         n => format!("  {n} skipped"),
     };
+    let memory = memory::peak_bytes().map_or_else(String::new, |bytes| {
+        format!("  memory {}", output::size(bytes))
+    });
     // Progress that cannot be shown is no reason to stop.
     let _ = write!(
         io::stderr(),
         "{start}{stage} {step}/{steps}  loss {loss:.4}  lr {lr:.2e}  {samples_per_second:.0}/s  \
-         about {left} left{skipped}{end}"
+         about {left} left{memory}{skipped}{end}"
     );
     let _ = io::stderr().flush();
 }

@@ -43,7 +43,7 @@ pub fn run(args: ImportArgs) -> Result<(), CliError> {
         ..ImportOptions::default()
     };
     let terminal = io::stderr().is_terminal();
-    let stop = stop::flag("this part");
+    let stop = stop::listen("this part").flag;
     let sources = hub::fetched(&args.sources, args.offline, terminal, &stop)?;
     let progress = |now| {
         if terminal {

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use sha2::Digest as _;
 use ureq::config::RedirectAuthHeaders;
 use ureq::http::Response;
+use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
 use super::{HubError, HubName, HubOptions, is_plain};
@@ -132,6 +133,11 @@ impl<'a> Client<'a> {
             .user_agent(concat!("adem/", env!("CARGO_PKG_VERSION")))
             // The token is the hub's, not that of whoever keeps its files.
             .redirect_auth_headers(RedirectAuthHeaders::SameHost)
+            .tls_config(
+                TlsConfig::builder()
+                    .root_certs(RootCerts::PlatformVerifier)
+                    .build(),
+            )
             .timeout_connect(Some(CONNECT_TIMEOUT))
             .timeout_recv_response(Some(READ_TIMEOUT))
             .timeout_per_read(Some(READ_TIMEOUT))

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use ureq::Agent;
+use ureq::tls::{RootCerts, TlsConfig};
 
 use super::answer::{Answer, Failure, body_limit, range_header};
 
@@ -39,6 +40,11 @@ impl Client {
     pub(super) fn new() -> Self {
         let config = Agent::config_builder()
             .http_status_as_error(false)
+            .tls_config(
+                TlsConfig::builder()
+                    .root_certs(RootCerts::PlatformVerifier)
+                    .build(),
+            )
             .timeout_connect(Some(CONNECT_TIMEOUT))
             .timeout_recv_response(Some(READ_TIMEOUT))
             .timeout_per_read(Some(READ_TIMEOUT))
