@@ -111,6 +111,15 @@ struct Large {
     size: u64,
 }
 
+/// Attempts in a row without a byte before something is given up.
+pub(super) const ATTEMPTS: u32 = 6;
+
+/// Waits after attempt number `attempt`, the first being 1.
+pub(super) fn wait(attempt: u32) {
+    const FIRST: Duration = Duration::from_millis(250);
+    std::thread::sleep(FIRST * (1 << (attempt - 1)));
+}
+
 /// Why a request gave nothing.
 pub(super) enum Refused {
     /// Another attempt may succeed.
@@ -161,21 +170,19 @@ impl<'a> Client<'a> {
             self.options.endpoint,
             revision.replace('/', "%2F")
         );
-        let answer = self.get(&url, 0, "model, or revision of it");
-        let answer = answer.map_err(|refused| match refused {
-            Refused::ForNow(error) | Refused::ForGood(error) => error,
-        })?;
         let fault = |reason: String| HubError::Answer {
             url: url.clone(),
             reason,
         };
-        let mut bytes = Vec::new();
-        let mut body = answer.into_body().into_reader().take(limits::JSON_BYTES);
-        let read = body.read_to_end(&mut bytes);
-        read.map_err(|e| HubError::Network {
-            url: url.clone(),
-            reason: e.to_string(),
-        })?;
+        let mut attempt = 1;
+        let bytes = loop {
+            match self.whole(&url, "model, or revision of it") {
+                Ok(bytes) => break bytes,
+                Err(Refused::ForNow(_)) if attempt < ATTEMPTS => wait(attempt),
+                Err(Refused::ForNow(error) | Refused::ForGood(error)) => return Err(error),
+            }
+            attempt += 1;
+        };
         let answer: Revision = serde_json::from_slice(&bytes)
             .map_err(|e| fault(format!("the answer is no list of files: {e}")))?;
         if !is_hex(&answer.sha, 40) || answer.siblings.len() > FILES {
@@ -190,6 +197,21 @@ impl<'a> Client<'a> {
             commit: answer.sha,
             files: files.filter_map(remote).collect(),
         })
+    }
+
+    /// A whole short answer.
+    fn whole(&self, url: &str, what: &str) -> Result<Vec<u8>, Refused> {
+        let answer = self.get(url, 0, what)?;
+        let mut bytes = Vec::new();
+        let mut body = answer.into_body().into_reader().take(limits::JSON_BYTES);
+        let read = body.read_to_end(&mut bytes);
+        read.map_err(|e| {
+            Refused::ForNow(HubError::Network {
+                url: url.to_owned(),
+                reason: e.to_string(),
+            })
+        })?;
+        Ok(bytes)
     }
 
     /// The bytes of a file from `from` on.

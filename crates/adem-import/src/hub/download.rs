@@ -4,16 +4,11 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::sleep;
-use std::time::Duration;
 
 use super::cache::{Cache, make_parent};
-use super::client::{Client, Hasher, Refused, Remote};
+use super::client::{ATTEMPTS, Client, Hasher, Refused, Remote, wait};
 use super::{HubError, HubProgress};
 
-/// Attempts in a row without a byte before a file is given up, and the wait before the second.
-const ATTEMPTS: u32 = 6;
-const FIRST_WAIT: Duration = Duration::from_millis(250);
 /// Bytes between two looks at what the user wants.
 const STEP: usize = 1 << 20;
 
@@ -75,7 +70,7 @@ impl Download<'_> {
             if attempts >= ATTEMPTS {
                 return Err(error);
             }
-            sleep(FIRST_WAIT * (1 << (attempts - 1)));
+            wait(attempts);
         }
         let found = part.finish()?;
         if found != file.digest.text() {

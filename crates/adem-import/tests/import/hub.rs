@@ -178,6 +178,14 @@ fn a_download_that_was_cut_goes_on_where_it_stopped() {
 }
 
 #[test]
+fn a_busy_hub_is_asked_for_its_list_again() {
+    let (hub, place) = (Hub::new(&files()), Place::new());
+    hub.state.lock().unwrap().busy = 2;
+    run(MODEL, &options(&hub, &place)).unwrap();
+    assert_eq!(hub.state.lock().unwrap().listed, 3);
+}
+
+#[test]
 fn a_server_without_ranges_sends_all_of_it_again() {
     let (hub, place) = (Hub::new(&files()), Place::new());
     let options = options(&hub, &place);

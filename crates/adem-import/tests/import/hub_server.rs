@@ -29,6 +29,8 @@ pub struct State {
     /// Path and range of each request for a file.
     pub asked: Vec<(String, Option<String>)>,
     pub listed: usize,
+    /// Requests for the list that are answered with 503 first.
+    pub busy: usize,
 }
 
 pub struct Hub {
@@ -131,6 +133,9 @@ fn answer(stream: TcpStream, state: &Mutex<State>) -> Option<()> {
     let all = usize::MAX;
     if path == "/api/models/someone/model/revision/main?blobs=true" {
         state.listed += 1;
+        if state.listed <= state.busy {
+            return send(503, "", b"busy", all);
+        }
         return send(200, "", listing(&state).to_string().as_bytes(), all);
     }
     let file = path.strip_prefix(&format!("/someone/model/resolve/{COMMIT}/"));
