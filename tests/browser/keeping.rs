@@ -219,6 +219,49 @@ fn the_page_lets_nobody_in_and_talks_to_nobody() {
 }
 
 #[test]
+fn engines_talk_to_nobody_either() {
+    let Some(url) = page() else { return };
+    let elsewhere = Gate::before(&url);
+    let browser = Browser::start(false);
+    // A line of the test's own in front of the script that the page makes at the first visit, when
+    // no server and no service worker says what a worker may do.
+    let probe = "const tell = (word) => new BroadcastChannel('probe').postMessage(word);
+        const ask = (url) => fetch(url, { mode: 'no-cors' }).then(() => 'talked', () => 'refused');
+        tell([await ask(ELSEWHERE), await ask(OWN)]);"
+        .replace("ELSEWHERE", &format!("{:?}", elsewhere.url()))
+        .replace("OWN", &format!("{:?}", format!("{url}favicon.svg")));
+    browser.before_each_page(&format!(
+        "const make = URL.createObjectURL;
+         URL.createObjectURL = (blob) => {{
+             const script = blob.type === 'text/javascript';
+             return make.call(URL, script ? new Blob([{probe:?}, blob], {{ type: blob.type }}) : blob);
+         }};
+         new BroadcastChannel('probe').onmessage = (event) => {{ window.probed = event.data }};"
+    ));
+    open(&browser, &url);
+    browser.until(
+        "word of the first engine",
+        "return window.probed !== undefined",
+        PATIENCE,
+    );
+    let probed = browser.run("return window.probed", &[]);
+    assert_eq!(probed, serde_json::json!(["refused", "talked"]));
+    assert_eq!(elsewhere.requests(), [""; 0]);
+    // From then on the page's own copy of the script says it, with the origin that was asked for.
+    let controlled = "return navigator.serviceWorker.controller !== null";
+    browser.until("the page's own copy", controlled, PATIENCE);
+    let policy =
+        "return fetch(arguments[0]).then((it) => it.headers.get('Content-Security-Policy'))";
+    let strict = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'";
+    assert_eq!(browser.run(policy, &["worker.js?engine=cpu"]), strict);
+    let allowed = "worker.js?engine=cpu&allow=https%3A%2F%2Fexample.org";
+    assert_eq!(
+        browser.run(policy, &[allowed]),
+        format!("{strict} https://example.org")
+    );
+}
+
+#[test]
 fn an_engine_that_dies_is_started_again_and_its_caption_still_comes() {
     let Some(url) = page() else { return };
     let browser = Browser::start(false);

@@ -18,6 +18,7 @@ mod peers;
 mod pictures;
 mod search;
 mod sight;
+mod streaming;
 
 use adem_package::Folder;
 use adem_pipeline::testing::write_tiny_package;

@@ -88,6 +88,35 @@ fn every_word_shows_what_it_kept_and_the_numbers_change_that_at_once() {
 }
 
 #[test]
+fn numbers_turned_before_a_picture_came_are_compared_with_the_trained_ones_all_the_same() {
+    let Some(url) = page() else { return };
+    let captioner = native();
+    let bytes = std::fs::read(&samples()[0]).unwrap();
+    let trained = super::text(&captioner, adem_pipeline::Request::caption(bytes));
+    let browser = Browser::start(false);
+    browser.open(&url);
+    browser.wait("#engine", "data-model", &["ready"], PATIENCE);
+    browser.click("#sight > summary");
+    browser.until(
+        "the numbers",
+        "return document.querySelector('#alpha') !== null",
+        PATIENCE,
+    );
+    turn(&browser, "#alpha", "0");
+    let blind = caption(&browser, &samples()[0]);
+    assert_ne!(blind, trained);
+    browser.until(
+        "what it says as trained",
+        "return document.querySelector('#compare') !== null",
+        PATIENCE,
+    );
+    assert!(browser.text("#compare").contains(&trained));
+    // Nobody has asked for that caption: the one in view stays.
+    assert_eq!(browser.text("#caption"), blind);
+    assert_eq!(browser.console(), [""; 0]);
+}
+
+#[test]
 fn the_map_is_saved_as_a_picture() {
     let Some(url) = page() else { return };
     let browser = Browser::start(false);

@@ -1,15 +1,18 @@
 //! The page's end of the line to an engine.
 
-use crate::{output::Scores, text};
+use crate::{offline, output::Scores, page, text};
 use adem_protocol::{Ask, EngineKind, Tell, decode, encode};
 use js_sys::{Array, ArrayBuffer, Float32Array, Reflect};
 use std::rc::Rc;
 use wasm_bindgen::{JsCast, JsValue, closure::Closure};
-use web_sys::{Event, File, MessageEvent, Worker, WorkerOptions, WorkerType};
+use web_sys::{
+    Blob, BlobPropertyBag, Event, File, MessageEvent, Url, Worker, WorkerOptions, WorkerType,
+};
 
 /// A running engine. Dropping it ends the worker and whatever it was doing.
 pub struct Engine {
     worker: Worker,
+    _script: Script,
     _message: Closure<dyn FnMut(MessageEvent)>,
     _error: Closure<dyn FnMut(Event)>,
 }
@@ -28,12 +31,9 @@ impl Engine {
     ) -> Result<Self, String> {
         let options = WorkerOptions::new();
         options.set_type(WorkerType::Module);
-        let mut script = kind.script().to_owned();
-        if let Some(origin) = foreign {
-            script.push_str("&allow=");
-            script.push_str(&String::from(js_sys::encode_uri_component(origin)));
-        }
-        let worker = Worker::new_with_options(&script, &options).map_err(|error| words(&error))?;
+        let script = Script::of(kind, foreign).map_err(|error| words(&error))?;
+        let worker = Worker::new_with_options(script.address(), &options);
+        let worker = worker.map_err(|error| words(&error))?;
         let hear = Rc::new(hear);
         let message = {
             let hear = Rc::clone(&hear);
@@ -63,6 +63,7 @@ impl Engine {
         worker.set_onerror(Some(error.as_ref().unchecked_ref()));
         Ok(Engine {
             worker,
+            _script: script,
             _message: message,
             _error: error,
         })
@@ -100,6 +101,51 @@ impl Drop for Engine {
         self.worker.set_onmessage(None);
         self.worker.set_onerror(None);
         self.worker.terminate();
+    }
+}
+
+/// Where a worker's script lies; to be kept while the worker lives.
+///
+/// A worker's content policy comes with the answer that brings its script. The page's own copy
+/// sends one ([`offline`]); a plain host sends none, as at the first visit. A script that the page
+/// makes itself has the page's policy, so there one line of such a script brings the real one. Only
+/// the page's own copy can allow another origin.
+enum Script {
+    Served(String),
+    Made(String),
+}
+
+impl Script {
+    fn of(kind: EngineKind, foreign: Option<&str>) -> Result<Self, JsValue> {
+        let script = kind.script();
+        if let Some(origin) = foreign {
+            let origin = String::from(js_sys::encode_uri_component(origin));
+            return Ok(Script::Served(format!("{script}&allow={origin}")));
+        }
+        if offline::is_controlled() {
+            return Ok(Script::Served(script.to_owned()));
+        }
+        let page = page::address().unwrap_or_default();
+        let script = Url::new_with_base(script, &page)?.href();
+        let line = Array::of1(&format!("import {script:?};").into());
+        let options = BlobPropertyBag::new();
+        options.set_type("text/javascript");
+        let blob = Blob::new_with_str_sequence_and_options(&line, &options)?;
+        Url::create_object_url_with_blob(&blob).map(Script::Made)
+    }
+
+    fn address(&self) -> &str {
+        let (Script::Served(address) | Script::Made(address)) = self;
+        address
+    }
+}
+
+impl Drop for Script {
+    fn drop(&mut self) {
+        if let Script::Made(address) = self {
+            // An address that was made can be taken back.
+            let _ = Url::revoke_object_url(address);
+        }
     }
 }
 

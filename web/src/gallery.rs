@@ -19,8 +19,10 @@ pub struct Item {
     pub caption: RwSignal<Output>,
     /// The answers to the questions about it, the oldest first.
     pub answers: RwSignal<Vec<RwSignal<Output>>>,
-    /// The last whole caption with the fusion as it was trained.
+    /// The caption with the fusion as it was trained, to compare others with.
     pub trained: RwSignal<Option<String>>,
+    /// Where that one is written when nobody has asked for it.
+    pub unseen: RwSignal<Output>,
 }
 
 impl Item {
@@ -31,6 +33,7 @@ impl Item {
             caption: RwSignal::new(Output::waiting(Task::Caption)),
             answers: RwSignal::default(),
             trained: RwSignal::default(),
+            unseen: RwSignal::new(Output::waiting(Task::Caption)),
         }
     }
 
@@ -45,10 +48,17 @@ impl Item {
         std::iter::once(self.caption).chain(answers).collect()
     }
 
+    /// What was written is no longer true: the picture or the model is another one.
+    pub fn forget(self) {
+        self.trained.set(None);
+        self.unseen.update(Output::again);
+    }
+
     fn dispose(self) {
         self.outputs().into_iter().for_each(RwSignal::dispose);
         self.answers.dispose();
         self.trained.dispose();
+        self.unseen.dispose();
         self.picture.dispose();
     }
 }

@@ -161,6 +161,7 @@ impl State {
         self.question_problem.set(None);
         self.gallery.selected.set(Some(id));
         self.trace(self.tracing.get_untracked());
+        self.pump();
     }
 
     /// Asks about the picture in view.
@@ -228,6 +229,7 @@ impl State {
     /// Puts the newest frame of a live camera in place of the one before.
     pub fn replace(self, item: Item, picture: Picture) {
         item.picture.set(Rc::new(picture));
+        item.forget();
         self.again(item);
     }
 

@@ -29,9 +29,11 @@ pub(crate) async fn median<const D: usize>(
 }
 
 /// A call that takes longer alone is timed once: what is around it no longer counts.
+#[cfg(feature = "wgpu")]
 const SLOW: Duration = Duration::from_millis(8);
 
 /// As [`median`], but of one call where that is slow.
+#[cfg(feature = "wgpu")]
 pub(crate) async fn brief<const D: usize>(
     runs: usize,
     repeats: u32,

@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use crate::reference;
+use crate::{cpu, host, ops, reference};
 
 /// What the cross-attention does besides its tensors.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -17,7 +17,8 @@ pub struct CrossAttention {
 /// `alpha * A U` with `A = mask(silu(x) K^T)`: queries `x` `[batch, rows, D]`, projected keys K and
 /// values U `[batch, N, D]`, to `[batch, rows, D]`.
 ///
-/// On wgpu devices a kernel, elsewhere [`reference::cross_attention`]. While gradients are recorded
+/// On wgpu devices a kernel, on the CPU backend in the program's memory, elsewhere
+/// [`reference::cross_attention`]. While gradients are recorded
 /// it has a backward pass of its own on all of them, which keeps x, K and U alone and computes the
 /// scores again.
 pub fn cross_attention(
@@ -34,7 +35,33 @@ pub fn cross_attention(
     if let Some(y) = crate::recorded::cross_attention(&x, &keys, &values, settings) {
         return y;
     }
+    if crate::on_host(&x.device()) {
+        return on_host(x, &keys, &values, settings);
+    }
     reference::cross_attention(x, keys, values, settings)
+}
+
+fn on_host(
+    x: Tensor<3>,
+    keys: &Tensor<3>,
+    values: &Tensor<3>,
+    settings: CrossAttention,
+) -> Tensor<3> {
+    let (device, [batch, rows, d]) = (x.device(), x.dims());
+    let n = keys.dims()[1];
+    let (x, keys, values) = (host::view(&x), host::view(keys), host::view(values));
+    let mut out = Vec::with_capacity(x.len());
+    for i in 0..batch {
+        let [keys, values] = [&keys, &values].map(|all| &all[i * n * d..][..n * d]);
+        out.extend(cpu::cross_attention(
+            &x[i * rows * d..][..rows * d],
+            [keys, values],
+            d,
+            settings.alpha as f32,
+            settings.drop_index,
+        ));
+    }
+    host::tensor(out, [batch, rows, d], &device)
 }
 
 /// [`cross_attention`] and the map of kept scores `[batch, rows, N]`, 1 where a score was kept
@@ -65,5 +92,5 @@ pub fn cross_attention_onto(
     if let Some(out) = crate::gpu::cross_attention_onto(&residual, &x, &keys, &values, settings) {
         return out;
     }
-    residual + reference::cross_attention(x, keys, values, settings)
+    ops::add(residual, cross_attention(x, keys, values, settings))
 }

@@ -1,10 +1,9 @@
 //! The rest of a decoder's step: rotary embedding, KV cache, attention, next token.
 
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::{Int, Tensor};
 
-use crate::cpu;
-use crate::matrix::{Matrix, host_values};
-use crate::reference;
+use crate::matrix::Matrix;
+use crate::{cpu, host, reference};
 
 /// Which elements of a head rotary embedding turns together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -78,10 +77,10 @@ pub fn attention(
 /// [`reference::self_attention`].
 pub fn self_attention(qkv: Tensor<3>, heads: usize) -> Tensor<3> {
     let (device, [batch, tokens, width]) = (qkv.device(), qkv.dims());
-    if crate::on_host(&device) && batch * tokens * width > 0 && width % (3 * heads.max(1)) == 0 {
-        let (width, qkv) = (width / 3, host_values(qkv));
+    if crate::on_host(&device) {
+        let (width, qkv) = (width / 3, host::floats(qkv));
         let out = cpu::self_attention(&qkv, [tokens, width], heads);
-        return Tensor::from_data(TensorData::new(out, [batch, tokens, width]), &device);
+        return host::tensor(out, [batch, tokens, width], &device);
     }
     #[cfg(feature = "wgpu")]
     if let Some(out) = crate::gpu::self_attention(&qkv, heads) {

@@ -19,9 +19,11 @@ mod cross_attention;
 mod decode;
 #[cfg(feature = "wgpu")]
 mod gpu;
+pub mod host;
 mod linear;
 mod matrix;
 mod norm;
+pub mod ops;
 mod reading;
 #[cfg(feature = "autodiff")]
 mod recorded;
@@ -59,18 +61,53 @@ pub fn choose(device: &Device, task: variant::Task, variant: variant::Variant) {
     let _ = (device, task, variant);
 }
 
-/// Whether kernels run on `device`: a wgpu device, with the feature `wgpu`.
-pub fn has_kernels(device: &Device) -> bool {
-    #[cfg(feature = "wgpu")]
-    {
-        gpu::device(device).is_some()
+/// Proof that kernels run on some device.
+///
+/// Without the feature `wgpu` there is no such value, and code that begins with
+/// [`attest`](Self::attest) is not compiled.
+#[derive(Debug, Clone, Copy)]
+pub struct Kernels(Proof);
+
+#[cfg(feature = "wgpu")]
+type Proof = ();
+#[cfg(not(feature = "wgpu"))]
+type Proof = std::convert::Infallible;
+
+impl Kernels {
+    /// The kernels of `device`, where it is a wgpu device.
+    pub fn of(device: &Device) -> Option<Self> {
+        #[cfg(feature = "wgpu")]
+        {
+            gpu::device(device).map(|_| Self(()))
+        }
+        #[cfg(not(feature = "wgpu"))]
+        {
+            let _ = device;
+            None
+        }
     }
-    #[cfg(not(feature = "wgpu"))]
-    {
-        let _ = device;
-        false
+
+    /// Says that what follows is for devices with kernels.
+    #[inline(always)]
+    pub fn attest(self) {
+        #[cfg(not(feature = "wgpu"))]
+        match self.0 {}
     }
 }
+
+/// Whether kernels run on `device`: a wgpu device, with the feature `wgpu`.
+pub fn has_kernels(device: &Device) -> bool {
+    Kernels::of(device).is_some()
+}
+
+/// Whether the CPU backend is the only device of this build, as in the page's CPU engine: what
+/// others need is then not compiled.
+#[cfg(feature = "flex")]
+const ON_HOST_ALONE: bool = !cfg!(any(
+    feature = "autodiff",
+    feature = "cuda",
+    feature = "wgpu"
+));
 
 /// Whether `device` is the CPU backend and does not record for gradients: fixed weights are
 /// multiplied in the program's own memory.
@@ -78,7 +115,7 @@ pub fn on_host(device: &Device) -> bool {
     #[cfg(feature = "flex")]
     {
         // A device equals itself recording.
-        *device == Device::flex() && !device.is_autodiff()
+        ON_HOST_ALONE || *device == Device::flex() && !device.is_autodiff()
     }
     #[cfg(not(feature = "flex"))]
     {

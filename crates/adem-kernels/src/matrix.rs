@@ -5,9 +5,9 @@ use std::sync::Arc;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData, module};
 
 use crate::blocks::{BLOCK, Blocks, Scales, Scheme};
-use crate::cpu::HostMatrix;
-use crate::unpack;
+use crate::cpu::{self, HostMatrix};
 use crate::variant::Format;
+use crate::{Kernels, host, unpack};
 
 /// A weight matrix `[n, k]`, its rows the outputs as checkpoints store them.
 #[derive(Debug, Clone)]
@@ -25,6 +25,7 @@ pub(crate) enum Values {
     /// On devices with kernels: words `[n, words a row]` u32 and scales, `[n, blocks]` f32 or
     /// halves packed in u32 `[words]`.
     Codes {
+        kernels: Kernels,
         scheme: Scheme,
         words: Tensor<2, Int>,
         scales: Box<ScaleTensor>,
@@ -72,7 +73,7 @@ impl Matrix {
             return Self::float(values);
         }
         let [rows, columns] = values.dims();
-        let host = HostMatrix::float([rows, columns], host_values(values));
+        let host = HostMatrix::float([rows, columns], host::floats(values));
         Self {
             values: Values::Host {
                 matrix: Arc::new(host),
@@ -94,8 +95,9 @@ impl Matrix {
             scales,
         } = blocks;
         let a_row = columns.div_ceil(BLOCK);
-        let values = if crate::has_kernels(device) {
+        let values = if let Some(kernels) = Kernels::of(device) {
             Values::Codes {
+                kernels,
                 scheme,
                 words: whole(words, [rows, a_row * scheme.words()], device),
                 scales: Box::new(match scales {
@@ -118,8 +120,8 @@ impl Matrix {
                     device: device.clone(),
                 },
                 false => {
-                    let data = TensorData::new(host.floats(0..rows).into_owned(), [rows, columns]);
-                    Values::Float(Tensor::from_data(data, device))
+                    let values = host.floats(0..rows).into_owned();
+                    Values::Float(host::tensor(values, [rows, columns], device))
                 }
             }
         };
@@ -142,20 +144,26 @@ impl Matrix {
             _ => None,
         });
         let codes = parts.iter().map(|part| match &part.values {
-            Values::Codes { scheme, words, .. } => Some((*scheme, words.clone())),
+            Values::Codes {
+                kernels,
+                scheme,
+                words,
+                ..
+            } => Some(((*kernels, *scheme), words.clone())),
             _ => None,
         });
         let values = if let Some(floats) = floats.collect::<Option<Vec<_>>>() {
             Values::Float(Tensor::cat(floats, 0))
         } else {
-            let (schemes, words): (Vec<_>, Vec<_>) =
+            let (kinds, words): (Vec<_>, Vec<_>) =
                 codes.collect::<Option<Vec<_>>>()?.into_iter().unzip();
-            let scheme = *schemes.first()?;
-            if schemes.iter().any(|other| *other != scheme) {
+            let (kernels, scheme) = *kinds.first()?;
+            if kinds.iter().any(|(_, other)| *other != scheme) {
                 return None;
             }
             let scales = parts.iter().filter_map(Self::scales);
             Values::Codes {
+                kernels,
                 scheme,
                 words: Tensor::cat(words, 0),
                 scales: Box::new(stacked_scales(scales.collect())),
@@ -199,6 +207,7 @@ impl Matrix {
                 scheme,
                 words,
                 scales,
+                ..
             } => {
                 let blocks = self.columns.div_ceil(BLOCK);
                 let scales = scales.single(self.rows * blocks);
@@ -207,21 +216,27 @@ impl Matrix {
             }
             Values::Host { matrix, device } => {
                 let values = matrix.floats(0..self.rows).into_owned();
-                let data = TensorData::new(values, [self.rows, self.columns]);
-                Tensor::from_data(data, device)
+                host::tensor(values, [self.rows, self.columns], device)
             }
         }
     }
 
     /// Rows `ids` `[batch, tokens]` of the matrix, `[batch, tokens, k]`.
     pub fn rows(&self, ids: Tensor<2, Int>) -> Tensor<3> {
-        let [batch, tokens] = ids.dims();
+        let (device, [batch, tokens]) = (ids.device(), ids.dims());
         let rows: Tensor<2> = match &self.values {
+            Values::Float(values) if crate::on_host(&device) => {
+                let values = host::view(values);
+                self.picked(ids, &device, |row, to| {
+                    to.extend_from_slice(&values[row * self.columns..][..self.columns]);
+                })
+            }
             Values::Float(values) => return module::embedding(values.clone(), ids),
             Values::Codes {
                 scheme,
                 words,
                 scales,
+                ..
             } => {
                 let ids: Tensor<1, Int> = ids.flatten(0, 1);
                 let blocks = self.columns.div_ceil(BLOCK);
@@ -232,43 +247,49 @@ impl Matrix {
                 let words = words.clone().select(0, ids);
                 unpack::unpacked(*scheme, words, scales, self.columns)
             }
-            Values::Host { matrix, device } => {
-                let mut values = Vec::with_capacity(batch * tokens * self.columns);
-                for id in ids.into_data().iter::<i64>() {
-                    let row = id.max(0) as usize % self.rows;
-                    values.extend_from_slice(&matrix.floats(row..row + 1));
-                }
-                Tensor::from_data(
-                    TensorData::new(values, [batch * tokens, self.columns]),
-                    device,
-                )
-            }
+            Values::Host { matrix, device } => self.picked(ids, device, |row, to| {
+                to.extend_from_slice(&matrix.floats(row..row + 1));
+            }),
         };
         rows.reshape([batch, tokens, self.columns])
     }
 
-    /// `x W^T + bias` in Burn's own operations, or on the host where the matrix lies there.
+    /// Rows `ids` put together by `push`, which is given their numbers.
+    fn picked(
+        &self,
+        ids: Tensor<2, Int>,
+        device: &Device,
+        push: impl Fn(usize, &mut Vec<f32>),
+    ) -> Tensor<2> {
+        let ids = host::ids(ids);
+        let shape = [ids.len(), self.columns];
+        let mut values = Vec::with_capacity(shape[0] * shape[1]);
+        for id in ids {
+            push(id.max(0) as usize % self.rows.max(1), &mut values);
+        }
+        host::tensor(values, shape, device)
+    }
+
+    /// `x W^T + bias` in Burn's own operations, or in the program's memory on the CPU backend.
     pub(crate) fn times(&self, x: Tensor<3>, bias: Option<Tensor<1>>) -> Tensor<3> {
-        let Values::Host { matrix, device } = &self.values else {
-            return module::linear(x, self.unpacked().transpose(), bias);
+        let (device, [batch, rows, _]) = (x.device(), x.dims());
+        let mut y = match &self.values {
+            Values::Host { matrix, .. } => matrix.times(&host::view(&x)),
+            Values::Float(values) if crate::on_host(&device) => {
+                cpu::times(&host::view(&x), &host::view(values), self.columns)
+            }
+            _ => return module::linear(x, self.unpacked().transpose(), bias),
         };
-        let [batch, rows, _] = x.dims();
-        let mut y = matrix.times(&host_values(x));
         if let Some(bias) = bias {
-            let bias = host_values(bias);
+            let bias = host::view(&bias);
             for row in y.chunks_exact_mut(self.rows) {
-                row.iter_mut().zip(&bias).for_each(|(y, bias)| *y += bias);
+                row.iter_mut()
+                    .zip(bias.iter())
+                    .for_each(|(y, bias)| *y += bias);
             }
         }
-        Tensor::from_data(TensorData::new(y, [batch, rows, self.rows]), device)
+        host::tensor(y, [batch, rows, self.rows], &device)
     }
-}
-
-/// The numbers of a tensor on the CPU backend, row after row; not copied where nobody else holds
-/// them.
-pub(crate) fn host_values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    let data = tensor.into_data().convert::<f32>();
-    data.try_into_vec().unwrap_or_default()
 }
 
 /// The scales of several matrices, one after another: packed where no half is left over between

@@ -8,17 +8,15 @@ use crate::cross_attention::CrossAttention;
 use crate::decode::{Heads, RopeStyle};
 use crate::linear::Epilogue;
 use crate::matrix::Matrix;
+use crate::ops;
 use crate::threshold::keep_mask;
 
 /// Scores `silu(x) K^T` with those below their row's threshold set to 0, `[batch, rows, N]`.
 pub fn kept_scores(x: Tensor<3>, keys: Tensor<3>, settings: CrossAttention) -> Tensor<3> {
-    let a = silu(x).matmul(keys.swap_dims(1, 2));
+    let a = ops::matmul_by_rows(ops::silu(x), keys);
     match settings.drop_index {
         None => a,
-        Some(index) => {
-            let dropped = keep_mask(a.clone().detach(), index).bool_not();
-            a.mask_fill(dropped, 0.0)
-        }
+        Some(index) => ops::masked(a, index),
     }
 }
 
@@ -50,8 +48,7 @@ pub fn cross_attention_map(
 
 /// Root-mean-square normalisation of the last dimension with `gain` `[k]`.
 pub fn rms_norm(x: Tensor<3>, gain: &Tensor<1>, eps: f64) -> Tensor<3> {
-    let scale = (x.clone().square().mean_dim(2) + eps).sqrt().recip();
-    x * scale * gain.clone().unsqueeze()
+    ops::rms_norm(x, gain, eps)
 }
 
 /// [`linear`](crate::linear()).
@@ -64,15 +61,18 @@ pub fn linear(x: Tensor<3>, weights: &Matrix, epilogue: Epilogue) -> Tensor<3> {
     let mut y = match (epilogue.gate, bias) {
         (None, bias) => weights.times(x, bias),
         (Some(gate), bias) => {
-            let y = silu(weights.times(x.clone(), None)) * gate.times(x, None);
+            let y = ops::mul(
+                ops::silu(weights.times(x.clone(), None)),
+                gate.times(x, None),
+            );
             match bias {
-                Some(bias) => y + bias.unsqueeze(),
+                Some(bias) => ops::add(y, bias.unsqueeze()),
                 None => y,
             }
         }
     };
     if let Some(residual) = epilogue.residual {
-        y = y + residual.clone();
+        y = ops::add(y, residual.clone());
     }
     y
 }

@@ -2,6 +2,8 @@
 
 use burn::tensor::{Bool, Device, Tensor};
 
+use crate::{cpu, host};
+
 /// Sorted position of the threshold, `floor(gamma * N)` in f64; `None` where nothing is dropped.
 ///
 /// The product must be taken in f64: 0.7 as f32 times 320 gives another index.
@@ -9,23 +11,22 @@ pub fn drop_index(drop_ratio: f64, tokens: usize) -> Option<usize> {
     (drop_ratio > 0.0).then(|| ((drop_ratio * tokens as f64) as usize).min(tokens - 1))
 }
 
-/// Largest number of pairwise comparisons made at once where no sort is used.
+/// Largest number of pairwise comparisons made at once.
 const COMPARISONS: usize = 1 << 24;
 
 /// True where a score `[batch, T, N]` is at least the row's `index`-th smallest.
 pub fn keep_mask(scores: Tensor<3>, index: usize) -> Tensor<3, Bool> {
-    match sorts_in_place(&scores.device()) {
-        true => by_sorting(scores, index),
+    match selects(&scores.device()) {
+        true => by_selecting(scores, index),
         false => by_counting(scores, index),
     }
 }
 
-/// Burn sorts on the device only on the CPU backend; elsewhere a sort reads the tensor back, which
-/// stalls a GPU and is impossible in a browser.
-fn sorts_in_place(device: &Device) -> bool {
+/// Whether scores are at hand: on a GPU reading them back stalls it, and is impossible in a browser.
+fn selects(device: &Device) -> bool {
     #[cfg(feature = "flex")]
     {
-        *device == Device::flex()
+        crate::on_host(device) || *device == Device::flex()
     }
     #[cfg(not(feature = "flex"))]
     {
@@ -37,7 +38,7 @@ fn sorts_in_place(device: &Device) -> bool {
 /// The `index`-th smallest score of each row of `[batch, T, N]`, `[batch, T, 1]`.
 #[cfg(feature = "autodiff")]
 pub(crate) fn threshold(scores: Tensor<3>, index: usize) -> Tensor<3> {
-    match sorts_in_place(&scores.device()) {
+    match selects(&scores.device()) {
         true => smallest(scores, index),
         // It is the lowest that is kept.
         false => {
@@ -48,16 +49,20 @@ pub(crate) fn threshold(scores: Tensor<3>, index: usize) -> Tensor<3> {
 }
 
 fn smallest(scores: Tensor<3>, index: usize) -> Tensor<3> {
-    scores.sort(2).narrow(2, index, 1)
+    let (device, [batch, rows, n]) = (scores.device(), scores.dims());
+    let scores = host::floats(scores);
+    let scores = scores.chunks_exact(n.max(1));
+    let thresholds = scores.map(|row| cpu::smallest(row.to_vec(), index));
+    host::tensor(thresholds.collect(), [batch, rows, 1], &device)
 }
 
-fn by_sorting(scores: Tensor<3>, index: usize) -> Tensor<3, Bool> {
+fn by_selecting(scores: Tensor<3>, index: usize) -> Tensor<3, Bool> {
     let threshold = smallest(scores.clone(), index);
     scores.greater_equal(threshold)
 }
 
 /// A score is below the `index`-th smallest exactly when at most `index` scores of its row are not
-/// above it, so counting pairs gives the same mask as sorting.
+/// above it, so counting pairs gives the same mask as selecting.
 fn by_counting(scores: Tensor<3>, index: usize) -> Tensor<3, Bool> {
     let [batch, rows, n] = scores.dims();
     let chunk = (COMPARISONS / (batch * n * n).max(1)).clamp(1, rows.max(1));
@@ -93,7 +98,7 @@ mod tests {
     proptest! {
         /// Few distinct values force ties; both ways must keep the same scores.
         #[test]
-        fn counting_keeps_what_sorting_keeps(
+        fn counting_keeps_what_selecting_keeps(
             values in proptest::collection::vec(-3i8..3, 1..40),
             ratio in 0.01f64..0.99,
         ) {
@@ -101,9 +106,9 @@ mod tests {
             let row: Vec<f32> = values.iter().map(|v| f32::from(*v)).collect();
             let scores = Tensor::<1>::from_floats(row.as_slice(), &Device::flex()).reshape([1, 1, n]);
             let index = drop_index(ratio, n).unwrap();
-            let sorted = by_sorting(scores.clone(), index).into_data();
+            let selected = by_selecting(scores.clone(), index).into_data();
             let counted = by_counting(scores, index).into_data();
-            prop_assert_eq!(sorted, counted);
+            prop_assert_eq!(selected, counted);
         }
     }
 

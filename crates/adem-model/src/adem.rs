@@ -1,7 +1,8 @@
 //! The whole model: encoder, projectors, fusion and decoder.
 
+use adem_kernels::{host, ops};
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 
 use crate::assemble::{Labels, Prefix, Slot, TrainRow, assemble_rows, slot_tensors};
 use crate::config::{AdemConfig, ModelConfig};
@@ -176,7 +177,7 @@ impl AdemVl {
             .iter()
             .map(|on| if *on { a.beta as f32 } else { 0.0 })
             .collect();
-        let v = v * Tensor::from_data(TensorData::new(scale, [batch, 1, 1]), &device);
+        let v = ops::mul(v, host::tensor(scale, [batch, 1, 1], &device));
         let tokens = self
             .adapter_proj_cls
             .as_ref()
@@ -189,7 +190,7 @@ impl AdemVl {
                 if a.input_tokens > 0 {
                     rows.push(pool_grid(patches, &[a.input_tokens], a.pool));
                 }
-                proj.forward(Tensor::cat(rows, 1))
+                proj.forward(ops::cat(rows, 1))
             });
         VisualPrompt {
             memory: self.remember(v),
@@ -235,20 +236,10 @@ impl AdemVl {
         let share = (slots.len() / pictures.max(1)).max(1);
         let places = slot_tensors(slots, visual, share, &device);
         let text = self.llama.embed(places.ids);
-        let (Some(places), Some(tokens)) = (places.visual, tokens) else {
-            return text;
-        };
-        let [batch, length, dim] = text.dims();
-        let picked = tokens
-            .clone()
-            .reshape([-1, dim as i64])
-            .select(0, places.index)
-            .reshape([batch, length, dim]);
-        let mask = places
-            .mask
-            .reshape([batch, length, 1])
-            .expand([batch, length, dim]);
-        text.mask_where(mask, picked)
+        match (places.visual, tokens) {
+            (Some(places), Some(tokens)) => places.fill(text, tokens.clone()),
+            _ => text,
+        }
     }
 
     /// Embeddings `[rows, tokens, dim]` of a training batch and the labels of every place: the

@@ -1,6 +1,7 @@
 //! Putting text and visual tokens in one sequence:
 //! `BOS "Image: " <visual tokens> rest` with a picture, `BOS "Image: N/A" rest` without.
 
+use adem_kernels::host;
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 
 use crate::error::ModelError;
@@ -127,13 +128,9 @@ pub(crate) struct SlotTensors {
     pub visual: Option<VisualPlaces>,
 }
 
-/// Where visual tokens stand.
-pub(crate) struct VisualPlaces {
-    /// True at a visual token, `[batch, tokens]`.
-    pub mask: Tensor<2, Bool>,
-    /// Row of the flattened visual tokens that stands there, `[batch * tokens]`.
-    pub index: Tensor<1, Int>,
-}
+/// Where visual tokens stand: for every place the row of the flattened visual tokens that stands
+/// there, `[batch * tokens]`.
+pub(crate) struct VisualPlaces(Vec<Option<i32>>);
 
 /// Uploads the places of assembled rows, all of one length; `visual` tokens a picture, each picture
 /// shared by `share` rows that follow one another.
@@ -144,30 +141,41 @@ pub(crate) fn slot_tensors(
     device: &Device,
 ) -> SlotTensors {
     let shape = [rows.len(), rows.first().map_or(0, Vec::len)];
-    let flat = || {
-        rows.iter()
-            .enumerate()
-            .flat_map(|(b, r)| r.iter().map(move |s| (b, *s)))
-    };
-    let ids: Vec<i32> = flat()
-        .map(|(_, s)| match s {
-            Slot::Token(id) => id as i32,
-            _ => 0,
-        })
-        .collect();
-    let index: Vec<i32> = flat()
-        .map(|(b, s)| match s {
-            Slot::Visual(m) => (b / share * visual) as i32 + m as i32,
-            _ => 0,
-        })
-        .collect();
-    let mask: Vec<bool> = flat().map(|(_, s)| matches!(s, Slot::Visual(_))).collect();
-    let visual = mask.contains(&true).then(|| VisualPlaces {
-        mask: Tensor::from_data(TensorData::new(mask, shape), device),
-        index: Tensor::from_data(TensorData::new(index, [shape[0] * shape[1]]), device),
+    let ids = rows.iter().flatten().map(|slot| match slot {
+        Slot::Token(id) => *id as i32,
+        _ => 0,
     });
+    let ids = host::int_tensor(ids.collect(), shape, device);
+    let places = rows.iter().enumerate().flat_map(|(b, row)| {
+        row.iter().map(move |slot| match slot {
+            Slot::Visual(m) => Some((b / share * visual) as i32 + *m as i32),
+            _ => None,
+        })
+    });
+    let places: Vec<_> = places.collect();
+    let visual = places.iter().any(Option::is_some);
     SlotTensors {
-        ids: Tensor::from_data(TensorData::new(ids, shape), device),
-        visual,
+        ids,
+        visual: visual.then_some(VisualPlaces(places)),
+    }
+}
+
+impl VisualPlaces {
+    /// Embeddings `text` `[batch, tokens, dim]` with the visual `tokens` `[pictures, M, dim]` in
+    /// their places.
+    pub fn fill(self, text: Tensor<3>, tokens: Tensor<3>) -> Tensor<3> {
+        let (device, [batch, length, dim]) = (text.device(), text.dims());
+        if adem_kernels::on_host(&device) {
+            return host::rows_into(text, &tokens, &self.0);
+        }
+        let index = self.0.iter().map(|place| place.unwrap_or(0)).collect();
+        let picked = tokens
+            .reshape([-1, dim as i64])
+            .select(0, host::int_tensor(index, [batch * length], &device))
+            .reshape([batch, length, dim]);
+        let mask: Vec<bool> = self.0.iter().map(Option::is_some).collect();
+        let mask = TensorData::new(mask, [batch, length, 1]);
+        let mask = Tensor::<3, Bool>::from_data(mask, &device).expand([batch, length, dim]);
+        text.mask_where(mask, picked)
     }
 }

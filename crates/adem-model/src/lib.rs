@@ -31,5 +31,5 @@ pub use error::ModelError;
 pub use generate::{Generation, GenerationOptions, StepTokens};
 pub use loss::token_loss;
 pub use sampling::{Sampler, Sampling};
-pub use source::{RandomInit, SourceError, TensorSource};
+pub use source::{Placed, RandomInit, SourceError, TensorSource};
 pub use trace::{Sight, Trace};

@@ -1,7 +1,7 @@
 //! Where a model's tensors come from.
 
-use adem_kernels::Blocks;
-use burn::tensor::TensorData;
+use adem_kernels::{Blocks, Matrix};
+use burn::tensor::{Tensor, TensorData};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -36,6 +36,15 @@ pub enum SourceError {
     },
 }
 
+/// A tensor that lies on the model's device already.
+#[derive(Debug, Clone)]
+pub enum Placed {
+    /// Numbers in single precision, row after row.
+    Float(Tensor<1>),
+    /// A weight in blocks, its rows the first dimension of its shape.
+    Packed(Matrix),
+}
+
 /// Supplies a model's tensors by name while it is built.
 ///
 /// Names are those of the public checkpoints (`layers.0.attention.wq.weight`,
@@ -54,6 +63,17 @@ pub trait TensorSource {
     /// # Errors
     /// As for [`tensor`](Self::tensor).
     fn packed(&mut self, name: &str, shape: &[usize]) -> Result<Option<Blocks>, SourceError> {
+        let _ = (name, shape);
+        Ok(None)
+    }
+
+    /// The tensor `name` of exactly `shape` where the source has brought it to the model's device,
+    /// ahead of the model; `None` where it is to be asked for by [`packed`](Self::packed) and
+    /// [`tensor`](Self::tensor).
+    ///
+    /// # Errors
+    /// As for [`tensor`](Self::tensor).
+    fn placed(&mut self, name: &str, shape: &[usize]) -> Result<Option<Placed>, SourceError> {
         let _ = (name, shape);
         Ok(None)
     }

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use adem_kernels::drop_index;
+use adem_kernels::{drop_index, ops};
 use burn::tensor::Tensor;
 
 use crate::config::AdemConfig;
@@ -45,7 +45,7 @@ impl Trace {
         if layers == 0 {
             return Ok(Vec::new());
         }
-        let scores = Tensor::cat(scores, 1);
+        let scores = ops::cat(scores, 1);
         let tokens = scores.dims()[2];
         let mut values = read(scores).await?;
         if let Some(index) = drop_index(config.drop_ratio, tokens) {

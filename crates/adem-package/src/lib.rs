@@ -32,6 +32,7 @@ mod error;
 mod folder;
 mod header;
 mod http;
+pub mod json;
 mod manifest;
 mod name;
 mod package;

@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use crate::digest::Digest;
 use crate::error::PackageError;
-use crate::limits;
 use crate::quant::Quantisation;
+use crate::{json, limits};
 
 /// The manifest's file name.
 pub const MANIFEST_FILE: &str = "adem.json";
@@ -168,12 +168,10 @@ impl Manifest {
             });
         }
         // From the bytes again: a field given twice is gone from the value.
-        let mut json = serde_json::Deserializer::from_slice(bytes);
-        let manifest: Self =
-            serde_path_to_error::deserialize(&mut json).map_err(|e| PackageError::Field {
-                field: e.path().to_string(),
-                reason: e.inner().to_string(),
-            })?;
+        let manifest: Self = json::parse(bytes).map_err(|misfit| PackageError::Field {
+            field: misfit.path,
+            reason: misfit.reason,
+        })?;
         manifest.validate()?;
         Ok(manifest)
     }

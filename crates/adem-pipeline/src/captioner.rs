@@ -8,12 +8,12 @@ use adem_data::image::{Limits, RgbImage, decode, pixels};
 use adem_data::prompt::prompt_room;
 use adem_data::tokenizer::Tokenizer;
 use adem_kernels::variant::Format;
-use adem_kernels::{Report, self_test_once, tune_once};
+use adem_kernels::{Report, host, self_test_once, tune_once};
 use adem_model::config::AdemConfig;
 use adem_model::nn::Builder;
 use adem_model::{AdemVl, GenerationOptions, ModelConfig, Prefix, Sampler, Sampling, VisualPrompt};
 use adem_package::{Digest, Manifest, Package, Progress, WeightSource};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 
 use crate::check::{self, Settings};
 use crate::error::PipelineError;
@@ -21,7 +21,8 @@ use crate::fusion::FusionChange;
 use crate::request::{Request, Task};
 use crate::seen::Seen;
 use crate::session::Session;
-use crate::source::{PackageSource, scheme_of};
+use crate::source::scheme_of;
+use crate::stream::Streamed;
 
 /// A model with its tokenizer, prompts and picture settings, on a device.
 #[derive(Debug)]
@@ -62,7 +63,7 @@ impl Captioner {
     ) -> Result<Self, PipelineError> {
         let config = check::model_config(package.manifest())?;
         let settings = check::settings(package.manifest().clone(), package.tokenizer(), &config)?;
-        let mut source = PackageSource::new(package.load_weights(progress).await?);
+        let mut source = Streamed::load(package, progress, device).await?;
         let mut builder = Builder::new(&mut source, device).for_inference();
         let model = AdemVl::build(&config, &mut builder)?;
         source.finish()?;
@@ -281,9 +282,8 @@ impl Captioner {
     /// Encoder features `[batch, 1 + G*G, width]` of `batch` pictures' pixels, one after another.
     pub(crate) fn features(&self, pixels: Vec<f32>, batch: usize) -> Tensor<3> {
         let side = self.manifest().image.size as usize;
-        let data = TensorData::new(pixels, [batch, 3, side, side]);
-        self.model
-            .encode(Tensor::from_data(data, &self.device), None)
+        let pixels = host::tensor(pixels, [batch, 3, side, side], &self.device);
+        self.model.encode(pixels, None)
     }
 
     /// What the decoder sees of rows of features.

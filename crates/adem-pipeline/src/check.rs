@@ -4,7 +4,7 @@ use adem_data::image::Normalisation;
 use adem_data::prompt::{PromptTemplates, prompt_room};
 use adem_data::tokenizer::{SpecialIds, Tokenizer};
 use adem_model::{ModelConfig, Prefix};
-use adem_package::Manifest;
+use adem_package::{Manifest, json};
 
 use crate::error::PipelineError;
 
@@ -20,13 +20,10 @@ pub(crate) struct Settings {
 
 /// The model's configuration in a manifest.
 pub(crate) fn model_config(manifest: &Manifest) -> Result<ModelConfig, PipelineError> {
-    let config: ModelConfig =
-        serde_path_to_error::deserialize(&manifest.model).map_err(|error| {
-            PipelineError::manifest(
-                &format!("model.{}", error.path()),
-                error.inner().to_string(),
-            )
-        })?;
+    let text = manifest.model.to_string();
+    let config: ModelConfig = json::parse(text.as_bytes()).map_err(|misfit| {
+        PipelineError::manifest(&format!("model.{}", misfit.path), misfit.reason)
+    })?;
     config.validate()?;
     Ok(config)
 }

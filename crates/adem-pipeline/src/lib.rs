@@ -33,6 +33,7 @@ mod request;
 mod seen;
 mod session;
 mod source;
+mod stream;
 #[cfg(all(feature = "testing", not(target_arch = "wasm32")))]
 pub mod testing;
 mod timing;

@@ -69,7 +69,7 @@ impl TensorSource for PackageSource {
 }
 
 /// The blocks of a package as kernels take them.
-fn blocks(view: &QuantView) -> Result<Blocks, BlocksError> {
+pub(crate) fn blocks(view: &QuantView) -> Result<Blocks, BlocksError> {
     let scales = match view.scale_type() {
         ScaleType::F16 => Scales::Half(view.scale_words()),
         ScaleType::F32 => Scales::Single(view.scales()),

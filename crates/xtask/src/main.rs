@@ -1,6 +1,7 @@
-//! Everything a developer runs: `cargo xtask demo`, `test`, `lint`, `web`, `bench`, `gpu`.
+//! Everything a developer runs: `cargo xtask demo`, `test`, `lint`, `web`, `sizes`, `bench`, `gpu`.
 
 mod check;
+mod crates;
 mod demo;
 mod gpu;
 mod peers;
@@ -18,6 +19,7 @@ cargo xtask COMMAND
 
   demo [--port N] [--no-open]   build the page, serve it on 127.0.0.1, open it
   web [--release]               build the page into dist/; with --release small and fast, and print sizes
+  sizes                         what the page's programs are made of: bytes of code by crate
   test                          everything the continuous integration checks
   lint                          format and lints alone
   bench page                    times of the page's engines in headless Chromium
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         ["web", "--release"] => web::build(web::Profile::Release).and_then(|()| sizes::print()),
         ["test"] => check::test(),
         ["lint"] => check::lint(),
+        ["sizes"] => crates::print(),
         ["bench", "page"] => check::bench_page(),
         ["bench", "peers", options @ ..] => {
             peers::Options::parse(options).and_then(|options| peers::bench(&options))

@@ -17,8 +17,8 @@ struct Item {
 }
 
 /// Bytes allowed for page and engine, brotli.
-const CPU_LIMIT: u64 = 800_000;
-const GPU_LIMIT: u64 = 4_000_000;
+const CPU_LIMIT: u64 = 600_000;
+const GPU_LIMIT: u64 = 2_500_000;
 
 /// Prints the size of each file in `dist/`, raw and brotli, and the totals for both engines.
 pub(crate) fn print() -> Result<(), Failure> {

@@ -16,7 +16,7 @@ use std::{
 const TRUNK: &str = "0.21.14";
 
 /// The target of everything that runs in the browser.
-const WASM: &str = "wasm32-unknown-unknown";
+pub(crate) const WASM: &str = "wasm32-unknown-unknown";
 
 /// What the browser test and the tests on software Vulkan run on, as Debian names it.
 const PACKAGES: [&str; 4] = [

@@ -48,7 +48,7 @@ impl State {
         self.fusion.set(None);
         for item in self.gallery.items.get_untracked() {
             // What another model said is nothing to compare with.
-            item.trained.set(None);
+            item.forget();
         }
         let before = self.origin.with_value(foreign);
         let after = foreign(&origin);

@@ -2,6 +2,7 @@
 
 use super::{State, next};
 use crate::{
+    gallery::Item,
     output::{Model, Output, Progress, Scores, Token},
     page, text,
 };
@@ -15,6 +16,8 @@ pub struct Flight {
     output: RwSignal<Output>,
     /// Whether anything of it has reached the engine.
     sent: bool,
+    /// Whether nobody has asked for it: it makes room for everything else.
+    unseen: bool,
 }
 
 impl Flight {
@@ -24,6 +27,7 @@ impl Flight {
             job,
             output,
             sent: true,
+            unseen: false,
         }
     }
 }
@@ -37,27 +41,30 @@ impl State {
         let ready = self
             .model
             .with_untracked(|model| matches!(model, Model::Ready { .. }));
-        if !ready || self.flight.get_value().is_some() {
+        if !ready || self.is_busy() {
             return;
         }
-        let Some((item, output)) = self.gallery.next_waiting() else {
+        let waiting = self.gallery.next_waiting();
+        let Some((item, output)) = waiting.or_else(|| self.to_compare()) else {
             self.continue_trial();
             return;
         };
+        let unseen = output == item.unseen;
         let job = next(self.jobs);
         self.flight.set_value(Some(Flight {
             job,
             output,
             sent: false,
+            unseen,
         }));
-        let fusion = self.fusion.get_untracked();
+        let fusion = self.fusion.get_untracked().filter(|_| !unseen);
         output.update(|output| {
             output.progress = Progress::Looking;
             output.fusion = fusion;
         });
         let task = output.with_untracked(|output| output.task.clone());
         let task = task.unwrap_or(Task::Caption);
-        let trace = self.tracing.get_untracked();
+        let trace = self.tracing.get_untracked() && !unseen;
         let picture = item.picture.get_untracked();
         spawn_local(async move {
             let bytes = picture.bytes().await;
@@ -83,6 +90,33 @@ impl State {
                 Err(message) => self.land(job, |output| fail(output, message)),
             }
         });
+    }
+
+    /// Whether the engine is at something; what nobody has asked for ends where somebody waits.
+    fn is_busy(self) -> bool {
+        let Some(flight) = self.flight.get_value() else {
+            return false;
+        };
+        if flight.unseen && self.gallery.next_waiting().is_some() {
+            self.end(flight.output);
+            flight.output.try_update(Output::again);
+        }
+        self.flight.get_value().is_some()
+    }
+
+    /// The caption of the picture in view with the fusion as trained, where one with other numbers
+    /// is to be compared with it and it was never written.
+    fn to_compare(self) -> Option<(Item, RwSignal<Output>)> {
+        let item = self.gallery.current_untracked()?;
+        let is = |output: RwSignal<Output>, progress| {
+            output.with_untracked(|output| output.progress == progress)
+        };
+        let due = self.fusion.with_untracked(Option::is_some)
+            && item.trained.with_untracked(Option::is_none)
+            && is(item.caption, Progress::Done)
+            && is(item.unseen, Progress::Waiting)
+            && !self.camera.live.get_untracked();
+        due.then_some((item, item.unseen))
     }
 
     fn is_flying(self, job: u64) -> bool {
@@ -137,13 +171,13 @@ impl State {
 
     /// The end of a job; the next one begins.
     fn land(self, job: u64, change: impl FnOnce(&mut Output)) {
-        if !self.is_flying(job) {
+        let Some(flight) = self.flight.get_value().filter(|flight| flight.job == job) else {
             return;
-        }
+        };
         self.change(job, change);
         self.flight.set_value(None);
         self.trial_landed();
-        self.note_trained();
+        self.note_trained(flight.output);
         let ended = self.gallery.current_untracked().is_some_and(|item| {
             item.caption
                 .with_untracked(|caption| caption.progress == Progress::Done)
@@ -154,14 +188,16 @@ impl State {
         self.pump();
     }
 
-    /// Keeps the caption of the fusion as trained, to compare others with.
-    fn note_trained(self) {
-        let Some(item) = self.gallery.current_untracked() else {
+    /// Keeps a caption with the fusion as trained, to compare others with.
+    fn note_trained(self, landed: RwSignal<Output>) {
+        let items = self.gallery.items.get_untracked();
+        let of = |item: &&Item| [item.caption, item.unseen].contains(&landed);
+        let Some(item) = items.iter().find(of) else {
             return;
         };
-        let text = item.caption.with_untracked(|caption| {
-            let trained = caption.progress == Progress::Done && caption.fusion.is_none();
-            trained.then(|| caption.text.clone())
+        let text = landed.with_untracked(|output| {
+            let trained = output.progress == Progress::Done && output.fusion.is_none();
+            trained.then(|| output.text.clone())
         });
         if text.is_some() {
             item.trained.set(text);

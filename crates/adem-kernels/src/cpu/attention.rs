@@ -8,10 +8,13 @@ use super::dense::{self, STEP};
 use super::pointwise::softmax;
 
 /// `qkv` `[batch, tokens, 3 width]`, queries, keys and values of `heads` heads side by side, to
-/// `[batch, tokens, width]`; no size is 0.
+/// `[batch, tokens, width]`.
 pub(crate) fn self_attention(qkv: &[f32], [tokens, width]: [usize; 2], heads: usize) -> Vec<f32> {
     let (level, head) = (Level::best(), width / heads);
     let mut out = vec![0.0; qkv.len() / 3];
+    if out.is_empty() {
+        return out;
+    }
     let pictures = qkv.chunks_exact(3 * width * tokens);
     for (qkv, out) in pictures.zip(out.chunks_exact_mut(width * tokens)) {
         let one = |(index, mut out): (usize, Vec<&mut [f32]>)| {

@@ -21,6 +21,7 @@ mod input;
 mod pointwise;
 #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
 mod portable;
+mod rows;
 mod unpack;
 mod walk;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
@@ -33,7 +34,10 @@ pub(crate) use attention::self_attention;
 pub use bench::{Figure, Shape, bench};
 pub(crate) use host::HostMatrix;
 use input::Codes;
-pub(crate) use pointwise::quick_gelu;
+pub(crate) use pointwise::{gelu, quick_gelu, silu, softmax};
+pub(crate) use rows::{
+    Turned, cross_attention, layer_norm, mask, products, rms_norm, smallest, times,
+};
 
 /// The instructions that products with packed weights use on this processor.
 pub fn level() -> &'static str {

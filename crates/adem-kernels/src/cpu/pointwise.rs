@@ -35,8 +35,22 @@ pub(crate) fn quick_gelu(values: &mut [f32]) {
     }
 }
 
+/// `x * sigmoid(x)`, in place.
+pub(crate) fn silu(values: &mut [f32]) {
+    for x in values {
+        *x /= 1.0 + exp(-*x);
+    }
+}
+
+/// `x * (1 + erf(x / sqrt 2)) / 2`, in place.
+pub(crate) fn gelu(values: &mut [f32]) {
+    for x in values {
+        *x *= 0.5 + 0.5 * libm::erff(*x * std::f32::consts::FRAC_1_SQRT_2);
+    }
+}
+
 /// The softmax of a row, in place.
-pub(super) fn softmax(row: &mut [f32]) {
+pub(crate) fn softmax(row: &mut [f32]) {
     let most = row.iter().fold(f32::NEG_INFINITY, |m, x| m.max(*x));
     for x in &mut *row {
         *x = exp(*x - most);

@@ -154,6 +154,7 @@ fn weights(matrix: &Matrix) -> Option<Weights> {
             scheme,
             words: codes,
             scales,
+            ..
         } => Some(Weights {
             format: (*scheme).into(),
             values: words(codes)?,

@@ -12,7 +12,7 @@ mod projection;
 
 use std::ops::Range;
 
-use adem_kernels::{CrossAttention, cross_attention, cross_attention_onto, keep_mask};
+use adem_kernels::{CrossAttention, cross_attention, cross_attention_onto, ops};
 use burn::tensor::Tensor;
 
 use crate::config::{AdemConfig, Projection};
@@ -33,8 +33,8 @@ impl VisualMemory {
     /// `emb1`, `emb2` `[1, N, D]`.
     pub fn new(v: Tensor<3>, emb1: Tensor<3>, emb2: Tensor<3>, phi: Projection) -> Self {
         Self {
-            keys: project(v.clone() + emb1, phi),
-            values: v + emb2,
+            keys: project(ops::add(v.clone(), emb1), phi),
+            values: ops::add(v, emb2),
         }
     }
 
@@ -100,10 +100,7 @@ impl VisualMemory {
         let a = scores(project(x, config.phi), self.keys.clone(), config.phi);
         match drop_index(config.drop_ratio, self.tokens()) {
             None => a,
-            Some(index) => {
-                let dropped = keep_mask(a.clone().detach(), index).bool_not();
-                a.mask_fill(dropped, 0.0)
-            }
+            Some(index) => ops::masked(a, index),
         }
     }
 
@@ -136,7 +133,10 @@ impl VisualMemory {
                 let (keys, values) = (self.keys.clone(), self.values.clone());
                 cross_attention(x, keys, values, self.settings(config))
             }
-            _ => self.masked(x, config).matmul(self.values.clone()) * config.alpha,
+            _ => {
+                let masked = self.masked(x, config);
+                ops::scale(ops::matmul(masked, self.values.clone()), config.alpha)
+            }
         };
         out.reshape(shape)
     }

@@ -254,11 +254,8 @@ impl<'m> Generation<'m> {
 
 /// A tensor's values on the host, as f32.
 pub(crate) async fn read(x: Tensor<3>) -> Result<Vec<f32>, ModelError> {
-    let data = x
-        .into_data_async()
-        .await
-        .map_err(|e| ModelError::Read(e.to_string()))?;
-    data.convert_dtype(DType::F32)
-        .try_to_vec()
+    let data = x.cast(DType::F32).into_data_async().await;
+    let data = data.map_err(|e| ModelError::Read(e.to_string()))?;
+    data.try_into_vec()
         .map_err(|e| ModelError::Read(format!("{e:?}")))
 }

@@ -1,8 +1,8 @@
 //! Causal self-attention with grouped queries (arXiv 2305.13245).
 
+use adem_kernels::ops;
 use burn::module::Module;
 use burn::tensor::Tensor;
-use burn::tensor::activation::softmax;
 
 use super::cache::LayerCache;
 use super::rope::Turn;
@@ -96,17 +96,14 @@ impl Attention {
         let all = k.dims()[2];
         // The queries that share a key head stand below one another: no key is repeated.
         let group = self.heads / self.kv_heads;
-        let q = (q / (head as f64).sqrt()).reshape([batch, self.kv_heads, group * tokens, head]);
-        let mut scores = q
-            .matmul(k.swap_dims(2, 3))
-            .reshape([batch, self.heads, tokens, all]);
+        let q = ops::scale(q, 1.0 / (head as f64).sqrt());
+        let q = q.reshape([batch, self.kv_heads, group * tokens, head]);
+        let mut scores = ops::matmul_by_rows(q, k).reshape([batch, self.heads, tokens, all]);
         if let Some(mask) = mask {
-            scores = scores + mask.clone();
+            scores = ops::add(scores, mask.clone());
         }
-        let mixed = softmax(scores, 3)
-            .reshape([batch, self.kv_heads, group * tokens, all])
-            .matmul(v)
-            .reshape([batch, self.heads, tokens, head]);
+        let scores = ops::softmax(scores).reshape([batch, self.kv_heads, group * tokens, all]);
+        let mixed = ops::matmul(scores, v).reshape([batch, self.heads, tokens, head]);
         self.wo
             .forward(mixed.swap_dims(1, 2).reshape([batch, tokens, dim]))
     }

@@ -1,8 +1,8 @@
 //! One decoder block and the places in it where the pictures come in (paper, Table VII).
 
+use adem_kernels::ops;
 use burn::module::Module;
 use burn::tensor::Tensor;
-use burn::tensor::activation::silu;
 
 use super::Vision;
 use super::attention::Attention;
@@ -25,8 +25,8 @@ pub struct FeedForward {
 
 impl FeedForward {
     fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        self.w2
-            .forward(silu(self.w1.forward(x.clone())) * self.w3.forward(x))
+        let gate = ops::silu(self.w1.forward(x.clone()));
+        self.w2.forward(ops::mul(gate, self.w3.forward(x)))
     }
 }
 
@@ -60,7 +60,7 @@ impl Fuse<'_> {
             self.result = Some(vision.memory.attend(x.clone(), vision.config));
         }
         match (stage == vision.config.add_to, self.result.take()) {
-            (true, Some(result)) => x + result,
+            (true, Some(result)) => ops::add(x, result),
             (_, result) => {
                 self.result = result;
                 x
@@ -97,11 +97,9 @@ impl Block {
             result: None,
         };
         let normed = fuse.at(Stage::MhsaIn, self.attention_norm.forward(x.clone()));
-        let h = x + fuse.at(
-            Stage::MhsaOut,
-            self.attention.forward(normed, turn, mask, cache),
-        );
+        let mixed = self.attention.forward(normed, turn, mask, cache);
+        let h = ops::add(x, fuse.at(Stage::MhsaOut, mixed));
         let normed = fuse.at(Stage::MlpIn, self.ffn_norm.forward(h.clone()));
-        h + fuse.at(Stage::MlpOut, self.feed_forward.forward(normed))
+        ops::add(h, fuse.at(Stage::MlpOut, self.feed_forward.forward(normed)))
     }
 }

@@ -1,6 +1,7 @@
 //! Keys and values of the tokens already seen, and where new tokens stand.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use adem_kernels::{host, ops};
+use burn::tensor::{Device, Tensor};
 
 /// Keys and values of one block, each `[batch, kv_heads, tokens seen, head_dim]`.
 #[derive(Debug, Clone, Default)]
@@ -13,10 +14,7 @@ impl LayerCache {
     pub fn append(&mut self, keys: Tensor<4>, values: Tensor<4>) -> (Tensor<4>, Tensor<4>) {
         let all = match self.kept.take() {
             None => (keys, values),
-            Some((k, v)) => (
-                Tensor::cat(vec![k, keys], 2),
-                Tensor::cat(vec![v, values], 2),
-            ),
+            Some((k, v)) => (ops::cat(vec![k, keys], 2), ops::cat(vec![v, values], 2)),
         };
         self.kept = Some(all.clone());
         all
@@ -119,8 +117,8 @@ impl Positions {
                 }));
             }
         }
-        let data = TensorData::new(values, [rows.len(), 1, self.tokens, all]);
-        Some(Tensor::from_data(data, device))
+        let shape = [rows.len(), 1, self.tokens, all];
+        Some(host::tensor(values, shape, device))
     }
 }
 

@@ -1,7 +1,9 @@
 //! Decoding one text with the kernels alone: a cache of fixed size that is written in place, and
 //! eight dispatches a block and step.
 
-use adem_kernels::{Epilogue, Heads, attention, linear, next_token, rms_norm, rope_append};
+use adem_kernels::{
+    Epilogue, Heads, Kernels, attention, linear, next_token, rms_norm, rope_append,
+};
 use burn::tensor::{Device, Int, Tensor};
 
 use super::block::Block;
@@ -12,6 +14,7 @@ use crate::config::{AdemConfig, Projection, Stage};
 /// The KV cache of one text, in memory that stays where it is.
 #[derive(Debug)]
 pub struct ResidentCache {
+    kernels: Kernels,
     /// Keys and values of each block, `[kv_heads, capacity, head]`.
     layers: Vec<[Tensor<3>; 2]>,
     /// Cosines and sines of every position, `[capacity, head / 2]`.
@@ -30,6 +33,7 @@ impl ResidentCache {
         capacity: usize,
         device: &Device,
     ) -> Option<Self> {
+        let kernels = Kernels::of(device)?;
         let joined = llama.layers.iter().all(|b| b.attention.is_joined());
         let known = fusion.phi == Projection::Silu && fusion.query_from == Stage::MlpIn;
         if !joined || !known || capacity == 0 {
@@ -38,6 +42,7 @@ impl ResidentCache {
         let Heads { kv_heads, head, .. } = llama.heads;
         let empty = || Tensor::empty([kv_heads, capacity, head], device);
         Some(Self {
+            kernels,
             layers: llama.layers.iter().map(|_| [empty(), empty()]).collect(),
             turns: llama.rope.tables(&Positions::new(capacity, 0, &[]), device),
             past: 0,
@@ -54,11 +59,13 @@ impl Llama {
         vision: Option<Vision>,
         cache: &mut ResidentCache,
     ) -> Tensor<3> {
+        cache.kernels.attest();
         let [_, tokens, _] = embeddings.dims();
         let ResidentCache {
             layers,
             turns,
             past,
+            ..
         } = cache;
         let mut h = embeddings;
         for (block, kept) in self.layers.iter().zip(layers) {

@@ -1,6 +1,7 @@
 //! Rotary position embedding (arXiv 2104.09864) and Llama 3's frequency scaling.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use adem_kernels::{host, ops};
+use burn::tensor::{Device, Tensor};
 
 use super::Positions;
 use crate::config::{LlamaConfig, RopeStyle};
@@ -48,9 +49,7 @@ impl Rope {
             .flat_map(|first| (0..tokens).map(move |t| (first + t as i64).max(0) as f32))
             .flat_map(|position| self.frequencies.iter().map(move |f| position * f))
             .collect();
-        let table = |values: Vec<f32>| {
-            Tensor::from_data(TensorData::new(values, [batch, 1, tokens, half]), device)
-        };
+        let table = |values| host::tensor(values, [batch, 1, tokens, half], device);
         Turn {
             cos: table(angles.iter().map(|a| a.cos()).collect()),
             sin: table(angles.iter().map(|a| a.sin()).collect()),
@@ -88,29 +87,10 @@ fn scaled(frequency: f32, config: &LlamaConfig) -> f32 {
 impl Turn {
     /// Turns queries or keys `[batch, heads, tokens, head_dim]`.
     pub fn apply(&self, x: Tensor<4>) -> Tensor<4> {
-        let [batch, heads, tokens, dim] = x.dims();
-        match self.style {
-            RopeStyle::Half => {
-                let a = x.clone().narrow(3, 0, dim / 2);
-                let b = x.narrow(3, dim / 2, dim / 2);
-                let (a, b) = self.turn(a, b);
-                Tensor::cat(vec![a, b], 3)
-            }
-            RopeStyle::Interleaved => {
-                let pairs = x.reshape([batch, heads, tokens, dim / 2, 2]);
-                let a = pairs.clone().narrow(4, 0, 1).squeeze_dim::<4>(4);
-                let b = pairs.narrow(4, 1, 1).squeeze_dim::<4>(4);
-                let (a, b) = self.turn(a, b);
-                Tensor::stack::<5>(vec![a, b], 4).reshape([batch, heads, tokens, dim])
-            }
-        }
-    }
-
-    fn turn(&self, a: Tensor<4>, b: Tensor<4>) -> (Tensor<4>, Tensor<4>) {
-        let (cos, sin) = (self.cos.clone(), self.sin.clone());
-        (
-            a.clone() * cos.clone() - b.clone() * sin.clone(),
-            a * sin + b * cos,
-        )
+        let style = match self.style {
+            RopeStyle::Half => adem_kernels::RopeStyle::Half,
+            RopeStyle::Interleaved => adem_kernels::RopeStyle::Interleaved,
+        };
+        ops::turn(x, &self.cos, &self.sin, style)
     }
 }

@@ -5,14 +5,12 @@
 
 mod weight;
 
-use adem_kernels::Matrix;
+use adem_kernels::{Matrix, host, ops};
 use burn::module::{Module, Param};
-use burn::tensor::activation::silu;
-use burn::tensor::module::layer_norm;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
 use crate::adem::AdemVl;
-use crate::source::{SourceError, TensorSource};
+use crate::source::{Placed, SourceError, TensorSource};
 pub use weight::Weight;
 
 /// What layers are built from: the tensors and the device they go to.
@@ -72,8 +70,31 @@ impl<'a> Builder<'a> {
         name: &str,
         shape: [usize; D],
     ) -> Result<Param<Tensor<D>>, SourceError> {
-        let data = self.data(name, &shape)?;
-        Ok(Param::from_data(data, self.device))
+        let placed = self.placed(name, &shape)?;
+        self.param_from(placed, name, shape)
+    }
+
+    fn param_from<const D: usize>(
+        &mut self,
+        placed: Option<Placed>,
+        name: &str,
+        shape: [usize; D],
+    ) -> Result<Param<Tensor<D>>, SourceError> {
+        Ok(Param::from_tensor(self.tensor(placed, name, shape)?))
+    }
+
+    /// The tensor `name` on the device, in single precision.
+    fn tensor<const D: usize>(
+        &mut self,
+        placed: Option<Placed>,
+        name: &str,
+        shape: [usize; D],
+    ) -> Result<Tensor<D>, SourceError> {
+        Ok(match placed {
+            Some(Placed::Float(values)) => values.reshape(shape),
+            Some(Placed::Packed(matrix)) => matrix.unpacked().reshape(shape),
+            None => upload(self.data(name, &shape)?, self.device),
+        })
     }
 
     /// The weight `name` of `shape` that multiplies activations: in blocks where the source has it
@@ -88,7 +109,12 @@ impl<'a> Builder<'a> {
         name: &str,
         shape: [usize; D],
     ) -> Result<Weight<D>, SourceError> {
-        if adem_kernels::keeps_packed(self.device)
+        let placed = match self.placed(name, &shape)? {
+            Some(Placed::Packed(matrix)) => return Ok(Weight::Fixed(Box::new(matrix))),
+            placed => placed,
+        };
+        if placed.is_none()
+            && adem_kernels::keeps_packed(self.device)
             && let Some(blocks) = self.source.packed(name, &shape)?
         {
             let expected = [shape[0], shape[1..].iter().product()];
@@ -103,17 +129,44 @@ impl<'a> Builder<'a> {
             return Ok(Weight::Fixed(Box::new(Matrix::packed(blocks, self.device))));
         }
         if self.inference && adem_kernels::on_host(self.device) {
-            let data = self.data(name, &shape)?;
-            let values = Tensor::<D>::from_data(data, self.device);
+            let values = self.tensor(placed, name, shape)?;
             return Ok(Weight::Fixed(Box::new(Matrix::fixed(weight::flat(values)))));
         }
         // Convolutions are small, and the first to see the picture.
         if D != 2 || self.frozen == DType::F32 || AdemVl::is_trained(name) {
-            return self.param(name, shape).map(Weight::Float);
+            return self.param_from(placed, name, shape).map(Weight::Float);
         }
-        let data = self.data(name, &shape)?.convert_dtype(self.frozen);
-        let tensor = Tensor::from_data(data, (self.device, self.frozen));
+        let tensor = match placed.is_none() && !adem_kernels::on_host(self.device) {
+            // The device never holds it in single precision.
+            true => {
+                let data = self.data(name, &shape)?.convert_dtype(self.frozen);
+                Tensor::from_data(data, (self.device, self.frozen))
+            }
+            false => self.tensor(placed, name, shape)?.cast(self.frozen),
+        };
         Ok(Weight::Float(Param::from_tensor(tensor)))
+    }
+
+    /// The tensor `name` where it is on the device already.
+    fn placed(&mut self, name: &str, shape: &[usize]) -> Result<Option<Placed>, SourceError> {
+        let placed = self.source.placed(name, shape)?;
+        let expected = [shape[0], shape[1..].iter().product()];
+        let numbers = shape.iter().product::<usize>();
+        let fits = match &placed {
+            Some(Placed::Float(values)) => values.dims() == [numbers],
+            Some(Placed::Packed(matrix)) => matrix.shape() == expected,
+            None => return Ok(None),
+        };
+        match fits {
+            true => {
+                self.numbers += numbers;
+                Ok(placed)
+            }
+            false => Err(SourceError::Unreadable {
+                name: name.to_owned(),
+                message: "it was brought here in another shape".to_owned(),
+            }),
+        }
     }
 
     fn data(&mut self, name: &str, shape: &[usize]) -> Result<TensorData, SourceError> {
@@ -129,6 +182,14 @@ impl<'a> Builder<'a> {
                 found: data.shape().to_vec(),
             }),
         }
+    }
+}
+
+/// `data`, in single precision, on `device`: where weights lie that stay.
+pub fn upload<const D: usize>(data: TensorData, device: &Device) -> Tensor<D> {
+    match adem_kernels::on_host(device) {
+        true => host::from_data(data, device),
+        false => device.memory_persistent_allocations(data, |data| Tensor::from_data(data, device)),
     }
 }
 
@@ -213,7 +274,7 @@ impl LayerNorm {
             let x = x.reshape([1, rows, width]);
             return adem_kernels::layer_norm(x, &gain, &shift, self.eps).reshape(shape);
         }
-        layer_norm(x, gain, Some(shift), self.eps)
+        ops::layer_norm(x, &gain, &shift, self.eps)
     }
 }
 
@@ -245,11 +306,7 @@ impl RmsNorm {
 
     /// `[batch, tokens, dim]` to the same shape.
     pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        if adem_kernels::multiplies(&x.device()) {
-            return adem_kernels::rms_norm(x, &self.weight.val(), self.eps);
-        }
-        let scale = (x.clone().square().mean_dim(2) + self.eps).sqrt().recip();
-        x * scale * self.weight.val().unsqueeze()
+        adem_kernels::rms_norm(x, &self.weight.val(), self.eps)
     }
 }
 
@@ -308,6 +365,6 @@ impl Projector {
 
     /// `[batch, tokens, in]` to `[batch, tokens, out]`.
     pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        self.fc2.forward(silu(self.fc1.forward(x)))
+        self.fc2.forward(ops::silu(self.fc1.forward(x)))
     }
 }

@@ -36,9 +36,7 @@ impl<const D: usize> Weight<D> {
     /// activations' again.
     pub fn multiply<const X: usize>(&self, x: Tensor<X>, bias: Option<Tensor<1>>) -> Tensor<X> {
         match self {
-            Self::Float(weight) if !adem_kernels::multiplies(&x.device()) => {
-                product(x, flat(weight.val()), bias)
-            }
+            Self::Float(weight) if is_plain(&x.device()) => product(x, flat(weight.val()), bias),
             _ => {
                 let mut shape = x.dims();
                 let width = shape[X - 1];
@@ -54,6 +52,11 @@ impl<const D: usize> Weight<D> {
             }
         }
     }
+}
+
+/// Whether float parameters are multiplied in Burn's operations.
+fn is_plain(device: &Device) -> bool {
+    !adem_kernels::keeps_packed(device)
 }
 
 /// `[out, in, ..]` as `[out, in * ..]`.

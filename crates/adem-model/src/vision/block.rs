@@ -1,6 +1,6 @@
 //! One pre-norm encoder block.
 
-use adem_kernels::{quick_gelu, self_attention};
+use adem_kernels::{ops, quick_gelu, self_attention};
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
@@ -56,17 +56,10 @@ impl Mlp {
     fn forward(&self, x: Tensor<3>) -> Tensor<3> {
         let h = self.c_fc.forward(x);
         self.c_proj.forward(match self.exact {
-            true => gelu(h),
+            true => ops::gelu(h),
             false => quick_gelu(h),
         })
     }
-}
-
-/// Exact GELU. Burn's own differentiates an approximation on GPUs, 5e-4 off in the adapters'
-/// gradients.
-fn gelu(x: Tensor<3>) -> Tensor<3> {
-    let cdf = ((x.clone() * std::f64::consts::FRAC_1_SQRT_2).erf() + 1.0) * 0.5;
-    x * cdf
 }
 
 /// Trainable bottleneck beside the feed-forward network: `scale * fc2(dropout(gelu(fc1 x)))`,
@@ -83,15 +76,15 @@ pub struct Adapter {
 
 impl Adapter {
     fn forward(&self, x: Tensor<3>, dropout: Option<&mut Dropout>) -> Tensor<3> {
-        let h = gelu(self.fc1.forward(x));
+        let h = ops::gelu(self.fc1.forward(x));
         let h = match dropout {
             Some(d) if d.probability > 0.0 => {
                 let mask = dropout_mask(h.dims(), d, &h.device());
-                h * mask
+                ops::mul(h, mask)
             }
             _ => h,
         };
-        self.fc2.forward(h) * self.scale
+        ops::scale(self.fc2.forward(h), self.scale)
     }
 }
 
@@ -142,11 +135,11 @@ impl Block {
 
     /// `[batch, tokens, width]` to the same shape; `dropout` acts inside the adapter.
     pub fn forward(&self, x: Tensor<3>, dropout: Option<&mut Dropout>) -> Tensor<3> {
-        let x = x.clone() + self.attn.forward(self.ln_1.forward(x));
+        let x = ops::add(x.clone(), self.attn.forward(self.ln_1.forward(x)));
         let h = self.ln_2.forward(x.clone());
-        let x = x + self.mlp.forward(h.clone());
+        let x = ops::add(x, self.mlp.forward(h.clone()));
         match &self.adapter_mlp {
-            Some(adapter) => x + adapter.forward(h, dropout),
+            Some(adapter) => ops::add(x, adapter.forward(h, dropout)),
             None => x,
         }
     }

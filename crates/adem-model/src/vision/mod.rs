@@ -4,6 +4,7 @@
 mod block;
 mod pool;
 
+use adem_kernels::{host, ops};
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 use rand_chacha::ChaCha8Rng;
@@ -165,7 +166,8 @@ impl ClipVision {
             .val()
             .reshape([1, 1, width])
             .expand([batch, 1, width]);
-        let x = Tensor::cat(vec![cls, x], 1) + self.positional_embedding.val().unsqueeze();
+        let places = self.positional_embedding.val().unsqueeze();
+        let x = ops::add(ops::cat(vec![cls, x], 1), places);
         match &self.ln_pre {
             Some(norm) => norm.forward(x),
             None => x,
@@ -183,5 +185,5 @@ fn dropout_mask(shape: [usize; 3], dropout: &mut Dropout, device: &Device) -> Te
             false => 0.0,
         })
         .collect();
-    Tensor::from_data(burn::tensor::TensorData::new(values, shape), device)
+    host::tensor(values, shape, device)
 }

@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use burn::tensor::{Tensor, TensorData};
+use adem_kernels::{host, ops};
+use burn::tensor::Tensor;
 
 use crate::config::Pool;
 
@@ -28,7 +29,7 @@ pub fn pool_grid(patches: Tensor<3>, scales: &[usize], pool: Pool) -> Tensor<3> 
             }
         })
         .collect::<Vec<_>>();
-    Tensor::cat(pooled, 1)
+    ops::cat(pooled, 1)
 }
 
 /// Averaging is linear: one product with a constant `[side*side, grid*grid]` matrix.
@@ -46,11 +47,13 @@ fn average(patches: Tensor<3>, grid: usize, side: usize) -> Tensor<3> {
             }
         }
     }
-    let data = TensorData::new(matrix, [1, side * side, grid * grid]);
     let [batch, _, _] = patches.dims();
-    Tensor::<3>::from_data(data, &patches.device())
-        .expand([batch, side * side, grid * grid])
-        .matmul(patches)
+    let matrix = host::tensor(matrix, [1, side * side, grid * grid], &patches.device()).expand([
+        batch,
+        side * side,
+        grid * grid,
+    ]);
+    ops::matmul(matrix, patches)
 }
 
 /// A maximum over a rectangle is the maximum over its columns of the maxima over its rows.
@@ -61,10 +64,10 @@ fn maximum(patches: Tensor<3>, grid: usize, side: usize) -> Tensor<3> {
         let parts = (0..side)
             .map(|i| {
                 let w = window(i, side, grid);
-                x.clone().narrow(dim, w.start, w.len()).max_dim(dim)
+                ops::largest(x.clone().narrow(dim, w.start, w.len()), dim)
             })
             .collect();
-        Tensor::cat(parts, dim)
+        ops::cat(parts, dim)
     };
     squeeze(squeeze(cells, 1), 2).reshape([batch, side * side, channels])
 }

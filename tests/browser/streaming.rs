@@ -1,0 +1,83 @@
+//! Large models: their weights pass through the engine's memory, they do not stay there.
+
+use super::{PATIENCE, caption, copy, driver::Browser, is_possible, root, samples, serve};
+use adem_data::tokenizer::Tokenizer;
+use adem_model::ModelConfig;
+use adem_model::config::{AdemConfig, ClipConfig, LlamaConfig};
+use adem_package::{Dtype, WriteOptions};
+use adem_pipeline::testing::RandomPackage;
+use std::{fs, path::Path};
+
+/// Bytes of the longest shard.
+const SHARD: u64 = 2 << 20;
+
+/// Writes a package of many shards to `folder`; gives its bytes.
+fn large_package(folder: &Path) -> u64 {
+    let tokenizer = fs::read(root().join("dist/package/tokenizer.json")).unwrap();
+    let vocab_size = Tokenizer::from_bytes(&tokenizer).unwrap().vocab_size();
+    let config = ModelConfig {
+        llama: LlamaConfig {
+            dim: 32,
+            n_layers: 2,
+            n_heads: 2,
+            ffn_hidden: 64,
+            vocab_size,
+            max_seq_len: 128,
+            ..LlamaConfig::default()
+        },
+        clip: ClipConfig {
+            image_size: 32,
+            patch: 8,
+            width: 384,
+            layers: 8,
+            heads: 6,
+            ..ClipConfig::default()
+        },
+        adem: AdemConfig {
+            down_sample: vec![16, 4],
+            hidden_proj: 16,
+            ..AdemConfig::default()
+        },
+    };
+    let random = RandomPackage {
+        config,
+        tokenizer,
+        max_new_tokens: 4,
+        options: WriteOptions {
+            dtype: Dtype::F16,
+            shard_bytes: SHARD,
+        },
+        seed: 7,
+    };
+    random.write(folder).unwrap().weight_bytes()
+}
+
+#[test]
+fn weights_go_to_the_graphics_card_shard_by_shard() {
+    if !is_possible() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    copy(&root().join("dist"), folder.path(), "weights");
+    let package = folder.path().join("package");
+    fs::remove_dir_all(&package).unwrap();
+    let bytes = large_package(&package);
+    let url = serve(folder.path());
+    let browser = Browser::start(true);
+    browser.open(&format!("{url}?engine=gpu"));
+    browser.wait("#engine", "data-model", &["ready", "unusable"], PATIENCE);
+    assert_eq!(
+        browser.attribute("#engine", "data-kind").as_deref(),
+        Some("gpu"),
+        "{}",
+        browser.text("#engine")
+    );
+    caption(&browser, &samples()[0]);
+    let memory = browser.text("#timings div:last-child dd");
+    let memory: f64 = memory.strip_suffix(" MB").unwrap().parse().unwrap();
+    println!("a package of {bytes} bytes took {memory} MB of WebAssembly memory");
+    assert!(
+        memory * 1e6 < bytes as f64 / 2.0,
+        "{memory} MB of {bytes} bytes"
+    );
+}
