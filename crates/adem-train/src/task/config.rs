@@ -127,6 +127,27 @@ pub struct SeeConfig {
     pub sharpness: f64,
     /// Weight of naming the captions' words beside the comparison.
     pub words: f64,
+    /// An encoder whose features are learned beside them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub teacher: Option<TeacherConfig>,
+}
+
+/// A vision encoder that is there already: it looks once at every picture of the data, and the one
+/// that learns says what it saw of what a crop shows (arXiv 2205.14141). Nothing of it is left in
+/// the model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TeacherConfig {
+    /// Package with the encoder, as `adem import` makes it: its sizes, the size and normalisation
+    /// of its pictures, and its weights under this project's names.
+    pub package: PathBuf,
+    /// Weight of this beside the comparison.
+    #[serde(default = "teacher_weight")]
+    pub weight: f64,
+}
+
+fn teacher_weight() -> f64 {
+    10.0
 }
 
 impl Default for SeeConfig {
@@ -140,6 +161,7 @@ impl Default for SeeConfig {
             channels: 128,
             sharpness: 10.0,
             words: 1.0,
+            teacher: None,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! ADEM-VL on a data set: frozen parts given, or trained first on the same data.
 //!
-//! 1. `see` (optional): the vision encoder, pictures against their captions;
+//! 1. `see` (optional): the vision encoder, pictures against their captions, and against what
+//!    another encoder sees in them;
 //! 2. `read` (optional): the decoder, on the captions alone;
 //! 3. `tune`: both frozen, the paper's small part.
 
@@ -16,14 +17,16 @@ mod prepared;
 mod read;
 mod run;
 mod see;
+mod teacher;
 mod texts;
 mod tune;
 mod validate;
+mod view;
 
 pub use bench::{StepTime, bench};
 pub use config::{
-    Constants, ReadConfig, SaveConfig, SeeConfig, TaskConfig, TuneConfig, ValidationConfig,
-    WeightsConfig,
+    Constants, ReadConfig, SaveConfig, SeeConfig, TaskConfig, TeacherConfig, TuneConfig,
+    ValidationConfig, WeightsConfig,
 };
 pub use plan::describe;
 pub use run::{Reporter, train};

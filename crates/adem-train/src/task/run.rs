@@ -14,11 +14,12 @@ use serde_json::{Value, json};
 
 use super::cache::FeatureCache;
 use super::config::TaskConfig;
-use super::features::fill;
+use super::features::{Filling, frozen_features};
 use super::package::blueprint;
 use super::prepared::Prepared;
 use super::read::Read;
 use super::see::{See, Seer};
+use super::teacher::{Teacher, TeacherFiles};
 use super::texts::lines;
 use crate::checkpoint::Tensors;
 use crate::error::TrainError;
@@ -30,6 +31,7 @@ use crate::run::{Outcome, StagePlan, run_stage};
 use crate::scenes::Stopped;
 use crate::schedule::{Rate, Schedule};
 use crate::stage::Stage;
+use crate::store::Store;
 use crate::weights::{Layers, Precision, WeightFiles};
 
 /// Hears of rows that are skipped and of what is being prepared.
@@ -163,15 +165,27 @@ impl Run<'_> {
         let per_epoch = (p.samples / see.batch as u64).max(1);
         let rate = epochs_rate(see.lr, see.warmup_epochs, see.epochs, per_epoch);
         let steps = (see.epochs * per_epoch as f64).round() as u64;
-        let settings = json!({
+        let teacher = see.teacher.as_ref().map(TeacherFiles::open).transpose()?;
+        let mut settings = json!({
             "seed": p.config.seed, "see": see, "adamw": p.config.adamw,
             "clip": p.model.clip, "adapters": p.model.adem.clip_adapter_dim,
             "vocabulary": p.model.llama.vocab_size, "data": p.data.source.name(),
             "augment": p.data.config.augment, "normalisation": p.config.normalisation,
         });
+        if let (Some(settings), Some(teacher)) = (settings.as_object_mut(), &teacher) {
+            settings.insert("teacher".to_owned(), teacher.fingerprint().into());
+        }
         let plan = StagePlan {
             rule: see.rule,
             ..self.plan("see", steps, rate, &settings)
+        };
+        let taught = teacher.as_ref().map(TeacherFiles::width);
+        let teacher = match teacher {
+            Some(teacher) if !is_finished(&plan)? => match self.teach(teacher)? {
+                None => return Ok(None),
+                teacher => teacher.map(Arc::new),
+            },
+            _ => None,
         };
         let stage = See {
             config: p.config.clone(),
@@ -179,11 +193,12 @@ impl Run<'_> {
             model: p.model.clone(),
             language: Arc::clone(&p.language),
             data: p.data.clone(),
+            teacher,
         };
         let (model, device) = (p.model.clone(), self.device.clone());
         let seen = self.stage(stage, &plan, log, |given, saved| match saved {
-            Some(mut saved) => Seer::new(&model, see.channels, &mut saved, &device),
-            None => Seer::new(&model, see.channels, given, &device),
+            Some(mut saved) => Seer::new(&model, see.channels, taught, &mut saved, &device),
+            None => Seer::new(&model, see.channels, taught, given, &device),
         })?;
         Ok(seen.map(|mut tensors| {
             tensors.map.retain(|name, _| {
@@ -191,6 +206,19 @@ impl Run<'_> {
             });
             Some(tensors)
         }))
+    }
+
+    /// The teacher, once it has looked at all pictures; `None` when it was stopped.
+    fn teach(&self, teacher: TeacherFiles) -> Result<Option<Teacher>, TrainError> {
+        (self.report)("the teacher looks at the pictures of the data set");
+        let filling = Filling {
+            prepared: &self.prepared,
+            planes: teacher.planes(),
+            device: self.device.clone().inner(),
+            report: self.report,
+            stop: self.stop,
+        };
+        teacher.teach(&filling, self.folder)
     }
 
     /// Pre-trains the decoder where the config asks for it.
@@ -310,8 +338,15 @@ impl Run<'_> {
     fn features(&mut self, frozen: &[Tensors]) -> Result<Option<FeatureCache>, TrainError> {
         (self.report)("encoding the pictures of the data set");
         let (device, stop) = (&self.device, self.stop);
-        fill(&mut self.prepared, frozen, self.folder, device, stop)
+        let (p, folder) = (&mut self.prepared, self.folder);
+        frozen_features(p, frozen, folder, device, self.report, stop)
     }
+}
+
+/// Whether a stage's checkpoint is its last.
+fn is_finished(plan: &StagePlan) -> Result<bool, TrainError> {
+    let saved = Store::new(&plan.checkpoint, plan.keep).load(&plan.settings)?;
+    Ok(saved.is_some_and(|saved| saved.step >= plan.steps))
 }
 
 fn epochs_rate(lr: f64, warmup: f64, epochs: f64, per_epoch: u64) -> Rate {

@@ -56,6 +56,7 @@ impl TaskConfig {
             count("see.batch", see.batch)?;
             count("see.channels", see.channels)?;
             rate("see.lr", see.lr)?;
+            self.may_be_taught()?;
         }
         if let Some(read) = &self.read {
             span("read.epochs", read.epochs, read.warmup_epochs)?;
@@ -92,6 +93,24 @@ impl TaskConfig {
                 field: "weights.files",
                 message: "is empty, and `see` or `read` is left out: name the weights of what is \
                           not trained first"
+                    .to_owned(),
+            }),
+        }
+    }
+
+    fn may_be_taught(&self) -> Result<(), TrainError> {
+        let Some(teacher) = self.see.as_ref().and_then(|see| see.teacher.as_ref()) else {
+            return Ok(());
+        };
+        rate("see.teacher.weight", teacher.weight)?;
+        let augment = self.data.as_ref().and_then(|data| data.augment);
+        match augment.is_some_and(|augment| augment.operations > 0) {
+            false => Ok(()),
+            true => Err(TrainError::Config {
+                field: "data.augment.operations",
+                message: "must be 0 beside `see.teacher`: they move what pictures show to places \
+                          that the teacher did not see it in; take brightness, contrast and \
+                          saturation"
                     .to_owned(),
             }),
         }
