@@ -41,6 +41,8 @@ pub struct TaskConfig {
     pub read: Option<ReadConfig>,
     /// ADEM-VL tuning.
     pub tune: TuneConfig,
+    /// A last stage in which everything learns together.
+    pub joint: Option<JointConfig>,
     /// The optimiser's numbers.
     pub adamw: AdamWSettings,
     /// Checkpoints.
@@ -252,6 +254,33 @@ impl Default for TuneConfig {
             recompute: false,
             cache_features: false,
             epoch_samples: None,
+        }
+    }
+}
+
+/// Encoder, decoder and what was tuned learn together, at a low rate and in single precision.
+/// Batches, sequences and clipping are those of the tuning; nothing is recomputed. The paper has no
+/// such stage: it is for small models whose parts were trained on little data.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct JointConfig {
+    /// Passes over the data.
+    pub epochs: f64,
+    /// Of these, linear warm-up.
+    pub warmup_epochs: f64,
+    /// Highest learning rate.
+    pub lr: f64,
+    /// How hidden matrices step.
+    pub rule: Rule,
+}
+
+impl Default for JointConfig {
+    fn default() -> Self {
+        Self {
+            epochs: 5.0,
+            warmup_epochs: 0.5,
+            lr: 2e-4,
+            rule: Rule::Muon,
         }
     }
 }

@@ -11,7 +11,7 @@ use super::cache::FeatureCache;
 use super::config::TaskConfig;
 use super::run::Reporter;
 use super::texts::{Language, Opened, tokenizer_json};
-use super::tune::Tune;
+use super::tune::{Trained, Tune};
 use crate::error::TrainError;
 use crate::schedule::{Rate, Schedule};
 use crate::weights::WeightFiles;
@@ -155,8 +155,9 @@ impl Prepared {
         }
     }
 
-    pub(crate) fn tune_stage(&self, cache: Option<Arc<FeatureCache>>) -> Tune {
+    pub(crate) fn tune_stage(&self, trained: Trained, cache: Option<Arc<FeatureCache>>) -> Tune {
         Tune {
+            trained,
             config: self.config.clone(),
             model: self.model.clone(),
             language: Arc::clone(&self.language),

@@ -63,6 +63,10 @@ impl TaskConfig {
             count("read.batch", read.batch)?;
             rate("read.lr", read.lr)?;
         }
+        if let Some(joint) = &self.joint {
+            span("joint.epochs", joint.epochs, joint.warmup_epochs)?;
+            rate("joint.lr", joint.lr)?;
+        }
         let w = &self.weights;
         match (&w.tokenizer, w.train_tokenizer) {
             (None, None) => refuse(
