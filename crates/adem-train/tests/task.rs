@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use adem_data::image::Augment;
 use adem_train::scenes::Stopped;
 use adem_train::task::{JointConfig, Reporter, TaskConfig, train};
 use adem_train::{Log, Precision, TrainError, export};
@@ -227,6 +228,31 @@ fn features_from_the_cache_train_as_fresh_ones_do() {
         .sum();
     // 12 pictures of 17 tokens of 16 values, and two marks each.
     assert_eq!(bytes, 12 * (17 * 16 * 4 + 16));
+}
+
+#[test]
+fn pictures_may_change_in_another_way_while_captions_are_learned() {
+    let place = Place::new();
+    let mut config = config(place.root());
+    config.tune.epochs = 0.6;
+    config.tune.warmup_epochs = 0.3;
+    let plain = run(&config, &place.path("plain"));
+    config.tune.augment = Some(Augment::default());
+    let changed = run(&config, &place.path("changed"));
+    let see = |run: &str| tensors(&place.path(run).join("see.safetensors"));
+    assert_eq!(see("plain"), see("changed"));
+    assert_ne!(plain, changed);
+
+    config.tune.augment = Some(Augment {
+        flip: 2.0,
+        ..Augment::default()
+    });
+    let error = run_on(&config, &place.path("wrong"), 1, false).unwrap_err();
+    let error = error.to_string();
+    assert!(
+        error.contains("tune.augment") && error.contains("flip"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use adem_data::datasets::DatasetConfig;
-use adem_data::image::Normalisation;
+use adem_data::image::{Augment, Normalisation};
 use adem_data::prompt::PromptTemplates;
 use adem_data::rows::Truncation;
 use adem_model::ModelConfig;
@@ -75,6 +75,14 @@ pub enum Constants {
     Clip,
     /// ImageNet's, for ScienceQA and instructions.
     Imagenet,
+}
+
+impl TaskConfig {
+    /// Random changes of the pictures that captions are learned of.
+    pub(crate) fn tune_augment(&self) -> Option<Augment> {
+        let data = self.data.as_ref();
+        self.tune.augment.or(data.and_then(|data| data.augment))
+    }
 }
 
 impl Constants {
@@ -221,6 +229,10 @@ pub struct TuneConfig {
     pub max_tokens: usize,
     /// What becomes of longer ones; `compat` is what published checkpoints were trained with.
     pub truncation: Truncation,
+    /// Random changes of the pictures from here on; those of the data when left out. An encoder
+    /// gains by stronger ones than captions bear, which must still be true of what is left.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub augment: Option<Augment>,
     /// Dropout inside the encoder's adapters.
     pub adapter_dropout: f64,
     /// Longest the gradients of a step may be together; no limit when left out.
@@ -248,6 +260,7 @@ impl Default for TuneConfig {
             rule: Rule::AdamW,
             max_tokens: 512,
             truncation: Truncation::KeepEos,
+            augment: None,
             adapter_dropout: 0.1,
             clip: None,
             pool: 32,

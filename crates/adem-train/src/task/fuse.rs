@@ -55,7 +55,7 @@ impl Run<'_> {
             "weights": p.files.as_ref().map(WeightFiles::fingerprint),
             "precision": c.weights.precision, "prompts": c.prompts,
             "normalisation": c.normalisation, "data": p.data.source.name(),
-            "samples": p.samples, "augment": p.data.config.augment,
+            "samples": p.samples, "augment": c.tune_augment(),
             "captions": p.data.config.captions, "caption_style": p.data.config.caption_style,
             "epochs": t.epochs, "warmup_epochs": t.warmup_epochs, "batch": t.batch,
             "micro_batch": t.micro_batch, "blr": t.blr, "min_lr": t.min_lr,

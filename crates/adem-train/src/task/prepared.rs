@@ -161,7 +161,13 @@ impl Prepared {
             config: self.config.clone(),
             model: self.model.clone(),
             language: Arc::clone(&self.language),
-            data: self.data.clone(),
+            data: Opened {
+                config: DatasetConfig {
+                    augment: self.config.tune_augment(),
+                    ..self.data.config.clone()
+                },
+                ..self.data.clone()
+            },
             validation: self.validation.clone(),
             cache,
         }

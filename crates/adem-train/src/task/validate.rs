@@ -41,6 +41,12 @@ impl TaskConfig {
         if t.clip.is_some_and(|c| !(c.is_finite() && c > 0.0)) {
             return refuse("tune.clip", "must be greater than 0".to_owned());
         }
+        if let Some(augment) = &t.augment {
+            augment.validate().map_err(|e| TrainError::Config {
+                field: "tune.augment",
+                message: e.to_string(),
+            })?;
+        }
         if t.cache_features {
             self.may_cache()?;
         }
@@ -133,7 +139,7 @@ impl TaskConfig {
                  model.adem.clip_adapter_dim to 0 or leave the cache out",
             );
         }
-        if self.data.as_ref().is_some_and(|d| d.augment.is_some()) {
+        if self.tune_augment().is_some() {
             return refuse("pictures are augmented, so no two features are the same");
         }
         Ok(())
