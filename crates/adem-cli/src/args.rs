@@ -361,7 +361,7 @@ pub struct TrainArgs {
     #[arg(value_name = "CONFIG")]
     pub config: Option<PathBuf>,
     /// A recipe of this program: scenes (the shipped model), coco-caption, scienceqa, instruction,
-    /// flickr8k.
+    /// flickr8k, photo.
     #[arg(long, value_name = "NAME")]
     pub recipe: Option<String>,
     /// A single setting over recipe and file, as `tune.batch=16` or `data.source.root=/data/sqa`.

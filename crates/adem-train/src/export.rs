@@ -15,8 +15,8 @@ use crate::checkpoint::{Checkpoint, Tensors};
 use crate::error::TrainError;
 use crate::weights::{Layers, WeightFiles};
 
-/// The checkpoint that is packed where none is named: the newest.
-const NEWEST: &str = "tune.safetensors";
+/// The checkpoint that is packed where none is named: the first of these that is there.
+const NEWEST: [&str; 2] = ["joint.safetensors", "tune.safetensors"];
 
 /// What a package says beside its weights, and where those lie that the checkpoint does not hold.
 /// Checkpoints carry it, so that a run's folder says all that its package needs.
@@ -31,6 +31,9 @@ pub(crate) struct Blueprint {
     pub max_new_tokens: u32,
     /// How the weights were made, up to the number of the last stage's steps.
     pub training: String,
+    /// What those steps were.
+    #[serde(default = "tuning")]
+    pub last: String,
     /// On what.
     pub data: String,
     pub licence: String,
@@ -40,6 +43,11 @@ pub(crate) struct Blueprint {
     pub weights: Vec<PathBuf>,
     /// The tokeniser, where it is not the run's own.
     pub tokenizer: Option<PathBuf>,
+}
+
+/// What steps of the stage `tune` are.
+pub(crate) fn tuning() -> String {
+    "of ADEM-VL tuning".to_owned()
 }
 
 impl Blueprint {
@@ -59,14 +67,19 @@ pub struct Exported {
 }
 
 /// Writes the package of the run in `run` to `out`, from the checkpoint of this name in the run's
-/// folder, or the newest; weights in f16. Blocks of the encoder that ADEM-VL never runs are left
+/// folder, or the newest of its last stage; weights in f16. Blocks of the encoder that ADEM-VL never runs are left
 /// out. Neither the data set nor the config file is needed, given weights are.
 ///
 /// # Errors
 /// [`TrainError::File`] where the run has no such checkpoint or weights are missing, and when the
 /// disk refuses; the package that was there before stays whole.
 pub fn export(run: &Path, checkpoint: Option<&str>, out: &Path) -> Result<Exported, TrainError> {
-    let path = run.join(checkpoint.unwrap_or(NEWEST));
+    let [joint, tune] = NEWEST.map(|name| run.join(name));
+    let path = match checkpoint {
+        Some(name) => run.join(name),
+        None if joint.is_file() => joint,
+        None => tune,
+    };
     let found = Checkpoint::read(&path)?.ok_or_else(|| {
         let message = "is not there; name the folder of a run that has reached ADEM-VL tuning, and \
                        a checkpoint in it";
@@ -150,7 +163,7 @@ fn pack(
         max_new_tokens: plan.max_new_tokens,
         provenance: Provenance {
             created: String::new(),
-            training: format!("{}{step} steps of ADEM-VL tuning", plan.training),
+            training: format!("{}{step} steps {}", plan.training, plan.last),
             data: plan.data,
             licence: plan.licence,
             ..Provenance::default()

@@ -13,12 +13,13 @@ use crate::scenes::ScenesConfig;
 use crate::task::TaskConfig;
 
 /// The shipped recipes: name and settings.
-const SHIPPED: [(&str, &str); 5] = [
+const SHIPPED: [(&str, &str); 6] = [
     ("scenes", include_str!("../recipes/scenes.toml")),
     ("coco-caption", include_str!("../recipes/coco-caption.toml")),
     ("scienceqa", include_str!("../recipes/scienceqa.toml")),
     ("instruction", include_str!("../recipes/instruction.toml")),
     ("flickr8k", include_str!("../recipes/flickr8k.toml")),
+    ("photo", include_str!("../recipes/photo.toml")),
 ];
 
 /// What is to be trained.

@@ -86,11 +86,10 @@ fn shipped_recipes_have_the_authors_numbers_and_count_their_parameters() {
             &["4,530,432", "24,576", "GiB", "TFLOP", "lr 0.001125"],
         );
     }
-    assert_eq!(shipped().count(), 5);
-    let Recipe::Task(photos) = recipe("flickr8k") else {
-        panic!()
-    };
-    photos.validate().unwrap();
+    assert_eq!(shipped().count(), 6);
+    for name in ["flickr8k", "photo"] {
+        task(name, &[]).validate().unwrap();
+    }
 }
 
 #[test]

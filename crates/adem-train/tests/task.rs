@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use adem_data::image::Augment;
 use adem_train::scenes::Stopped;
-use adem_train::task::{Reporter, TaskConfig, train};
+use adem_train::task::{JointConfig, Reporter, TaskConfig, train};
 use adem_train::{Log, Precision, TrainError, export};
 use burn::tensor::Device;
 use data::{config, validated};
@@ -227,6 +228,116 @@ fn features_from_the_cache_train_as_fresh_ones_do() {
         .sum();
     // 12 pictures of 17 tokens of 16 values, and two marks each.
     assert_eq!(bytes, 12 * (17 * 16 * 4 + 16));
+}
+
+#[test]
+fn pictures_may_change_in_another_way_while_captions_are_learned() {
+    let place = Place::new();
+    let mut config = config(place.root());
+    config.tune.epochs = 0.6;
+    config.tune.warmup_epochs = 0.3;
+    let plain = run(&config, &place.path("plain"));
+    config.tune.augment = Some(Augment::default());
+    let changed = run(&config, &place.path("changed"));
+    let see = |run: &str| tensors(&place.path(run).join("see.safetensors"));
+    assert_eq!(see("plain"), see("changed"));
+    assert_ne!(plain, changed);
+
+    config.tune.augment = Some(Augment {
+        flip: 2.0,
+        ..Augment::default()
+    });
+    let error = run_on(&config, &place.path("wrong"), 1, false).unwrap_err();
+    let error = error.to_string();
+    assert!(
+        error.contains("tune.augment") && error.contains("flip"),
+        "{error}"
+    );
+}
+
+#[test]
+fn everything_learns_together_last() {
+    let place = Place::new();
+    let mut config = validated(place.root());
+    config.tune.epochs = 1.0;
+    config.tune.warmup_epochs = 0.2;
+    config.joint = Some(JointConfig {
+        epochs: 1.0,
+        warmup_epochs: 0.2,
+        ..JointConfig::default()
+    });
+    let whole = place.path("whole");
+    run(&config, &whole);
+    let pieces = place.path("pieces");
+    fs::create_dir_all(&pieces).unwrap();
+    for stage in ["tokenizer.json", "see", "read", "tune"] {
+        let file = match stage {
+            "tokenizer.json" => stage.to_owned(),
+            stage => format!("{stage}.safetensors"),
+        };
+        fs::copy(whole.join(&file), pieces.join(&file)).unwrap();
+    }
+    let mut stops = 0;
+    while run_on(&config, &pieces, 1, true).unwrap() == Stopped::Yes {
+        stops += 1;
+        assert!(stops < 20, "the run does not come to its end");
+    }
+    assert_eq!(stops, 3, "4 steps");
+    let joint = tensors(&whole.join("joint.safetensors"));
+    assert_eq!(joint, tensors(&pieces.join("joint.safetensors")));
+
+    // Every part is another one than before, but for the encoder's last block, which is never run.
+    let before: BTreeMap<_, _> = ["see", "read", "tune"]
+        .iter()
+        .flat_map(|stage| tensors(&whole.join(format!("{stage}.safetensors"))))
+        .collect();
+    let mut parts = [0; 3];
+    for (name, values) in joint.iter().filter(|(n, _)| !n.starts_with("optimiser")) {
+        let unused = name.contains("resblocks.2.");
+        assert_eq!(&before[name] == values, unused, "{name}");
+        parts[match name {
+            name if name.contains("adapter") => 0,
+            name if name.starts_with("backbone.") => 1,
+            _ => 2,
+        }] += usize::from(!unused);
+    }
+    assert!(parts.iter().all(|count| *count > 3), "{parts:?}");
+
+    // The package is that of the last stage and needs nothing else; the one before can be had, too.
+    for stage in ["see", "read"] {
+        fs::rename(
+            whole.join(format!("{stage}.safetensors")),
+            place.path(stage),
+        )
+        .unwrap();
+    }
+    let done = export(&whole, None, &place.path("newest")).unwrap();
+    assert_eq!(done.checkpoint, whole.join("joint.safetensors"));
+    let manifest = |folder: &Path| fs::read_to_string(folder.join("adem.json")).unwrap();
+    let newest = manifest(&place.path("newest"));
+    assert_eq!(newest, manifest(&whole.join("package")));
+    assert!(
+        newest.contains("1 epochs of tuning, 4 steps of everything together"),
+        "{newest}"
+    );
+    for stage in ["see", "read"] {
+        fs::rename(
+            place.path(stage),
+            whole.join(format!("{stage}.safetensors")),
+        )
+        .unwrap();
+    }
+    let tuned = place.path("tuned");
+    export(&whole, Some("tune.safetensors"), &tuned).unwrap();
+    assert!(manifest(&tuned).contains("4 steps of ADEM-VL tuning"));
+
+    let mut wrong = config.clone();
+    wrong.joint = Some(JointConfig {
+        lr: -1.0,
+        ..JointConfig::default()
+    });
+    let error = run_on(&wrong, &whole, 1, false).unwrap_err().to_string();
+    assert!(error.contains("joint.lr"), "{error}");
 }
 
 #[test]

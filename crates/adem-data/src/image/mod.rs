@@ -9,7 +9,7 @@ mod resize;
 mod webp;
 
 pub use ::image::RgbImage;
-pub use augment::{Augment, AugmentError};
+pub use augment::{Augment, AugmentError, View};
 pub use decode::{Format, Limits, decode};
 pub use error::ImageError;
 pub use normalise::{Normalisation, normalise, pixels};

@@ -6,7 +6,7 @@ use adem_package::{ImageSpec, Prompts, Task};
 
 use super::config::ScenesConfig;
 use super::text::prompts;
-use crate::export::Blueprint;
+use crate::export::{Blueprint, tuning};
 
 /// Longest answer, in tokens.
 const MAX_NEW_TOKENS: u32 = 40;
@@ -35,6 +35,7 @@ pub(super) fn blueprint(config: &ScenesConfig, model: &ModelConfig) -> Blueprint
             "adem train --recipe scenes, seed {}: {} steps of seeing, {} of reading, ",
             config.seed, config.see.steps, config.read.steps
         ),
+        last: tuning(),
         data: "pictures drawn by adem-data's scene generator; nothing else".to_owned(),
         licence: "MIT OR Apache-2.0".to_owned(),
         // The checkpoint of the tuning holds every weight.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use adem_data::datasets::DatasetConfig;
-use adem_data::image::Normalisation;
+use adem_data::image::{Augment, Normalisation};
 use adem_data::prompt::PromptTemplates;
 use adem_data::rows::Truncation;
 use adem_model::ModelConfig;
@@ -41,6 +41,8 @@ pub struct TaskConfig {
     pub read: Option<ReadConfig>,
     /// ADEM-VL tuning.
     pub tune: TuneConfig,
+    /// A last stage in which everything learns together.
+    pub joint: Option<JointConfig>,
     /// The optimiser's numbers.
     pub adamw: AdamWSettings,
     /// Checkpoints.
@@ -73,6 +75,14 @@ pub enum Constants {
     Clip,
     /// ImageNet's, for ScienceQA and instructions.
     Imagenet,
+}
+
+impl TaskConfig {
+    /// Random changes of the pictures that captions are learned of.
+    pub(crate) fn tune_augment(&self) -> Option<Augment> {
+        let data = self.data.as_ref();
+        self.tune.augment.or(data.and_then(|data| data.augment))
+    }
 }
 
 impl Constants {
@@ -127,6 +137,27 @@ pub struct SeeConfig {
     pub sharpness: f64,
     /// Weight of naming the captions' words beside the comparison.
     pub words: f64,
+    /// An encoder whose features are learned beside them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub teacher: Option<TeacherConfig>,
+}
+
+/// A vision encoder that is there already: it looks once at every picture of the data, and the one
+/// that learns says what it saw of what a crop shows (arXiv 2205.14141). Nothing of it is left in
+/// the model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TeacherConfig {
+    /// Package with the encoder, as `adem import` makes it: its sizes, the size and normalisation
+    /// of its pictures, and its weights under this project's names.
+    pub package: PathBuf,
+    /// Weight of this beside the comparison.
+    #[serde(default = "teacher_weight")]
+    pub weight: f64,
+}
+
+fn teacher_weight() -> f64 {
+    10.0
 }
 
 impl Default for SeeConfig {
@@ -140,6 +171,7 @@ impl Default for SeeConfig {
             channels: 128,
             sharpness: 10.0,
             words: 1.0,
+            teacher: None,
         }
     }
 }
@@ -197,6 +229,10 @@ pub struct TuneConfig {
     pub max_tokens: usize,
     /// What becomes of longer ones; `compat` is what published checkpoints were trained with.
     pub truncation: Truncation,
+    /// Random changes of the pictures from here on; those of the data when left out. An encoder
+    /// gains by stronger ones than captions bear, which must still be true of what is left.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub augment: Option<Augment>,
     /// Dropout inside the encoder's adapters.
     pub adapter_dropout: f64,
     /// Longest the gradients of a step may be together; no limit when left out.
@@ -224,12 +260,40 @@ impl Default for TuneConfig {
             rule: Rule::AdamW,
             max_tokens: 512,
             truncation: Truncation::KeepEos,
+            augment: None,
             adapter_dropout: 0.1,
             clip: None,
             pool: 32,
             recompute: false,
             cache_features: false,
             epoch_samples: None,
+        }
+    }
+}
+
+/// Encoder, decoder and what was tuned learn together, at a low rate and in single precision.
+/// Batches, sequences and clipping are those of the tuning; nothing is recomputed. The paper has no
+/// such stage: it is for small models whose parts were trained on little data.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct JointConfig {
+    /// Passes over the data.
+    pub epochs: f64,
+    /// Of these, linear warm-up.
+    pub warmup_epochs: f64,
+    /// Highest learning rate.
+    pub lr: f64,
+    /// How hidden matrices step.
+    pub rule: Rule,
+}
+
+impl Default for JointConfig {
+    fn default() -> Self {
+        Self {
+            epochs: 5.0,
+            warmup_epochs: 0.5,
+            lr: 2e-4,
+            rule: Rule::Muon,
         }
     }
 }

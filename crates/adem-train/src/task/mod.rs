@@ -1,8 +1,10 @@
 //! ADEM-VL on a data set: frozen parts given, or trained first on the same data.
 //!
-//! 1. `see` (optional): the vision encoder, pictures against their captions;
+//! 1. `see` (optional): the vision encoder, pictures against their captions, and against what
+//!    another encoder sees in them;
 //! 2. `read` (optional): the decoder, on the captions alone;
-//! 3. `tune`: both frozen, the paper's small part.
+//! 3. `tune`: both frozen, the paper's small part;
+//! 4. `joint` (optional): everything together.
 
 mod bench;
 mod cache;
@@ -10,20 +12,23 @@ mod caption;
 mod config;
 mod features;
 mod feed;
+mod fuse;
 mod package;
 mod plan;
 mod prepared;
 mod read;
 mod run;
 mod see;
+mod teacher;
 mod texts;
 mod tune;
 mod validate;
+mod view;
 
 pub use bench::{StepTime, bench};
 pub use config::{
-    Constants, ReadConfig, SaveConfig, SeeConfig, TaskConfig, TuneConfig, ValidationConfig,
-    WeightsConfig,
+    Constants, JointConfig, ReadConfig, SaveConfig, SeeConfig, TaskConfig, TeacherConfig,
+    TuneConfig, ValidationConfig, WeightsConfig,
 };
 pub use plan::describe;
 pub use run::{Reporter, train};

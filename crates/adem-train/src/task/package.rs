@@ -4,7 +4,7 @@ use adem_package::{ImageSpec, Prompts};
 
 use super::prepared::Prepared;
 use crate::error::TrainError;
-use crate::export::Blueprint;
+use crate::export::{Blueprint, tuning};
 
 /// Longest answer that a package allows, in tokens.
 const MAX_NEW_TOKENS: usize = 64;
@@ -14,7 +14,22 @@ pub(crate) fn longest_answer(max_seq_len: usize) -> usize {
     MAX_NEW_TOKENS.min(max_seq_len / 2)
 }
 
-/// The plan of the run's package.
+/// The plan of the package of the stage `joint`: its checkpoints hold the whole model.
+pub(crate) fn joint_blueprint(p: &Prepared) -> Result<Blueprint, TrainError> {
+    let tuned = blueprint(p)?;
+    Ok(Blueprint {
+        training: format!(
+            "{}{} epochs of tuning, ",
+            tuned.training, p.config.tune.epochs
+        ),
+        last: "of everything together".to_owned(),
+        stages: Vec::new(),
+        weights: Vec::new(),
+        ..tuned
+    })
+}
+
+/// The plan of the package of the tuning.
 pub(crate) fn blueprint(p: &Prepared) -> Result<Blueprint, TrainError> {
     let c = &p.config;
     let absolute = |path: &std::path::PathBuf| {
@@ -44,6 +59,7 @@ pub(crate) fn blueprint(p: &Prepared) -> Result<Blueprint, TrainError> {
         tasks: p.tasks()?,
         max_new_tokens: longest_answer(p.model.llama.max_seq_len) as u32,
         training: format!("adem train, seed {}: {told}", c.seed),
+        last: tuning(),
         data: p.data.source.name().to_owned(),
         licence: "that of the data set and of the weights it started from".to_owned(),
         stages: stages.iter().map(|(name, ..)| (*name).to_owned()).collect(),

@@ -9,6 +9,7 @@ use adem_model::TrainRow;
 use super::config::TaskConfig;
 use super::prepared::Prepared;
 use super::run::Reporter;
+use super::tune::Trained;
 use crate::budget::{Bytes, Flops, Memory, Parameters, Pass};
 use crate::error::TrainError;
 
@@ -52,7 +53,10 @@ pub fn describe(config: &TaskConfig, devices: usize) -> Result<String, TrainErro
     let _ = writeln!(text, "{unused}");
 
     let rows = match &prepared {
-        Ok(prepared) => prepared.tune_stage(None).first_rows().map_err(Some),
+        Ok(prepared) => prepared
+            .tune_stage(Trained::Adapters, None)
+            .first_rows()
+            .map_err(Some),
         Err(_) => Err(None),
     };
     let t = &config.tune;

@@ -11,7 +11,7 @@ use super::cache::FeatureCache;
 use super::config::TaskConfig;
 use super::run::Reporter;
 use super::texts::{Language, Opened, tokenizer_json};
-use super::tune::Tune;
+use super::tune::{Trained, Tune};
 use crate::error::TrainError;
 use crate::schedule::{Rate, Schedule};
 use crate::weights::WeightFiles;
@@ -155,12 +155,19 @@ impl Prepared {
         }
     }
 
-    pub(crate) fn tune_stage(&self, cache: Option<Arc<FeatureCache>>) -> Tune {
+    pub(crate) fn tune_stage(&self, trained: Trained, cache: Option<Arc<FeatureCache>>) -> Tune {
         Tune {
+            trained,
             config: self.config.clone(),
             model: self.model.clone(),
             language: Arc::clone(&self.language),
-            data: self.data.clone(),
+            data: Opened {
+                config: DatasetConfig {
+                    augment: self.config.tune_augment(),
+                    ..self.data.config.clone()
+                },
+                ..self.data.clone()
+            },
             validation: self.validation.clone(),
             cache,
         }

@@ -12,17 +12,15 @@ use adem_model::{AdemVl, RandomInit, TensorSource};
 use burn::tensor::Device;
 use serde_json::{Value, json};
 
-use super::cache::FeatureCache;
 use super::config::TaskConfig;
-use super::features::fill;
-use super::package::blueprint;
+use super::features::Filling;
 use super::prepared::Prepared;
 use super::read::Read;
 use super::see::{See, Seer};
+use super::teacher::{Teacher, TeacherFiles};
 use super::texts::lines;
 use crate::checkpoint::Tensors;
 use crate::error::TrainError;
-use crate::export::export;
 use crate::loader::cores;
 use crate::optimiser::Rule;
 use crate::progress::Log;
@@ -30,7 +28,8 @@ use crate::run::{Outcome, StagePlan, run_stage};
 use crate::scenes::Stopped;
 use crate::schedule::{Rate, Schedule};
 use crate::stage::Stage;
-use crate::weights::{Layers, Precision, WeightFiles};
+use crate::store::Store;
+use crate::weights::{Layers, Precision};
 
 /// Hears of rows that are skipped and of what is being prepared.
 pub type Reporter = Arc<dyn Fn(&str) + Send + Sync>;
@@ -70,8 +69,7 @@ pub fn train(
     let Some(decoder) = run.read(log)? else {
         return Ok(Stopped::Yes);
     };
-    let frozen = [encoder, decoder].into_iter().flatten().collect();
-    run.tune(frozen, log)
+    run.fuse([encoder, decoder].into_iter().flatten().collect(), log)
 }
 
 /// Refuses a precision that a device has not.
@@ -89,17 +87,20 @@ pub(crate) fn can_hold(device: &Device, precision: Precision) -> Result<(), Trai
     }
 }
 
-struct Run<'a> {
-    prepared: Prepared,
-    folder: &'a Path,
+/// A run at work.
+pub(super) struct Run<'a> {
+    pub prepared: Prepared,
+    pub folder: &'a Path,
     devices: &'a [Device],
-    device: Device,
-    report: &'a Reporter,
-    stop: &'a AtomicBool,
+    /// The first of them, tracking gradients.
+    pub device: Device,
+    pub report: &'a Reporter,
+    pub stop: &'a AtomicBool,
 }
 
 impl Run<'_> {
-    fn plan(&self, stage: &str, steps: u64, rate: Rate, settings: &Value) -> StagePlan {
+    /// A stage's plan as far as all stages have it.
+    pub(super) fn plan(&self, stage: &str, steps: u64, rate: Rate, settings: &Value) -> StagePlan {
         let (config, save) = (&self.prepared.config, &self.prepared.config.save);
         StagePlan {
             steps,
@@ -163,15 +164,27 @@ impl Run<'_> {
         let per_epoch = (p.samples / see.batch as u64).max(1);
         let rate = epochs_rate(see.lr, see.warmup_epochs, see.epochs, per_epoch);
         let steps = (see.epochs * per_epoch as f64).round() as u64;
-        let settings = json!({
+        let teacher = see.teacher.as_ref().map(TeacherFiles::open).transpose()?;
+        let mut settings = json!({
             "seed": p.config.seed, "see": see, "adamw": p.config.adamw,
             "clip": p.model.clip, "adapters": p.model.adem.clip_adapter_dim,
             "vocabulary": p.model.llama.vocab_size, "data": p.data.source.name(),
             "augment": p.data.config.augment, "normalisation": p.config.normalisation,
         });
+        if let (Some(settings), Some(teacher)) = (settings.as_object_mut(), &teacher) {
+            settings.insert("teacher".to_owned(), teacher.fingerprint().into());
+        }
         let plan = StagePlan {
             rule: see.rule,
             ..self.plan("see", steps, rate, &settings)
+        };
+        let taught = teacher.as_ref().map(TeacherFiles::width);
+        let teacher = match teacher {
+            Some(teacher) if !is_finished(&plan)? => match self.teach(teacher)? {
+                None => return Ok(None),
+                teacher => teacher.map(Arc::new),
+            },
+            _ => None,
         };
         let stage = See {
             config: p.config.clone(),
@@ -179,11 +192,12 @@ impl Run<'_> {
             model: p.model.clone(),
             language: Arc::clone(&p.language),
             data: p.data.clone(),
+            teacher,
         };
         let (model, device) = (p.model.clone(), self.device.clone());
         let seen = self.stage(stage, &plan, log, |given, saved| match saved {
-            Some(mut saved) => Seer::new(&model, see.channels, &mut saved, &device),
-            None => Seer::new(&model, see.channels, given, &device),
+            Some(mut saved) => Seer::new(&model, see.channels, taught, &mut saved, &device),
+            None => Seer::new(&model, see.channels, taught, given, &device),
         })?;
         Ok(seen.map(|mut tensors| {
             tensors.map.retain(|name, _| {
@@ -191,6 +205,19 @@ impl Run<'_> {
             });
             Some(tensors)
         }))
+    }
+
+    /// The teacher, once it has looked at all pictures; `None` when it was stopped.
+    fn teach(&self, teacher: TeacherFiles) -> Result<Option<Teacher>, TrainError> {
+        (self.report)("the teacher looks at the pictures of the data set");
+        let filling = Filling {
+            prepared: &self.prepared,
+            planes: teacher.planes(),
+            device: self.device.clone().inner(),
+            report: self.report,
+            stop: self.stop,
+        };
+        teacher.teach(&filling, self.folder)
     }
 
     /// Pre-trains the decoder where the config asks for it.
@@ -237,84 +264,16 @@ impl Run<'_> {
         })?;
         Ok(decoder.map(Some))
     }
-
-    fn tune(&mut self, frozen: Vec<Tensors>, log: &mut Log) -> Result<Stopped, TrainError> {
-        let p = &self.prepared;
-        let c = &p.config;
-        let (t, per_epoch) = (&c.tune, p.steps_per_epoch());
-        let steps = (t.epochs * per_epoch as f64).round() as u64;
-        let settings = json!({
-            "seed": c.seed, "adamw": c.adamw, "model": p.model, "see": c.see, "read": c.read,
-            "weights": p.files.as_ref().map(WeightFiles::fingerprint),
-            "precision": c.weights.precision, "prompts": c.prompts,
-            "normalisation": c.normalisation, "data": p.data.source.name(),
-            "samples": p.samples, "augment": p.data.config.augment,
-            "captions": p.data.config.captions, "caption_style": p.data.config.caption_style,
-            "epochs": t.epochs, "warmup_epochs": t.warmup_epochs, "batch": t.batch,
-            "micro_batch": t.micro_batch, "blr": t.blr, "min_lr": t.min_lr,
-            "max_tokens": t.max_tokens, "adapter_dropout": t.adapter_dropout, "clip": t.clip,
-            "pool": t.pool, "rule": t.rule, "not_finite": c.not_finite,
-        });
-        let plan = StagePlan {
-            accumulate: (t.batch / t.micro_batch) as u64,
-            clip: t.clip,
-            rule: t.rule,
-            validate_steps: c
-                .validation
-                .as_ref()
-                .map(|v| v.every_steps.unwrap_or(per_epoch)),
-            package: Some(blueprint(p)?.to_text()?),
-            ..self.plan("tune", steps, p.tune_rate(), &settings)
-        };
-        let cache = match t.cache_features {
-            false => None,
-            true => match self.features(&frozen)? {
-                Some(cache) => Some(Arc::new(cache)),
-                None => return Ok(Stopped::Yes),
-            },
-        };
-        let stage = self.prepared.tune_stage(cache);
-        let (model, device) = (self.prepared.model.clone(), self.device.clone());
-        let mut files = self.prepared.files.take();
-        let seed = self.prepared.config.seed;
-        let precision = self.prepared.config.weights.precision;
-        let outcome = run_stage(
-            Arc::new(stage),
-            &plan,
-            |saved| {
-                let mut trained = frozen.clone();
-                trained.extend(saved);
-                let mut source = Layers {
-                    trained,
-                    files: files.as_mut(),
-                    random: RandomInit::new(seed),
-                    may_draw: AdemVl::is_trained,
-                };
-                let mut b = Builder::new(&mut source, &device).with_frozen(precision.dtype());
-                Ok(AdemVl::build(&model, &mut b)?)
-            },
-            log,
-            self.stop,
-        )?;
-        if let Outcome::Stopped = outcome {
-            return Ok(Stopped::Yes);
-        }
-        if self.prepared.config.save.package {
-            (self.report)("writing the package");
-            export(self.folder, None, &self.folder.join("package"))?;
-        }
-        Ok(Stopped::No)
-    }
-
-    /// The features of all pictures, where they are cached; `None` when the run was stopped.
-    fn features(&mut self, frozen: &[Tensors]) -> Result<Option<FeatureCache>, TrainError> {
-        (self.report)("encoding the pictures of the data set");
-        let (device, stop) = (&self.device, self.stop);
-        fill(&mut self.prepared, frozen, self.folder, device, stop)
-    }
 }
 
-fn epochs_rate(lr: f64, warmup: f64, epochs: f64, per_epoch: u64) -> Rate {
+/// Whether a stage's checkpoint is its last.
+fn is_finished(plan: &StagePlan) -> Result<bool, TrainError> {
+    let saved = Store::new(&plan.checkpoint, plan.keep).load(&plan.settings)?;
+    Ok(saved.is_some_and(|saved| saved.step >= plan.steps))
+}
+
+/// Learning rate of a stage of so many epochs, down to a hundredth.
+pub(super) fn epochs_rate(lr: f64, warmup: f64, epochs: f64, per_epoch: u64) -> Rate {
     Rate {
         schedule: Schedule {
             lr,

@@ -1,4 +1,5 @@
-//! Pre-training of the encoder: pictures and captions find one another, and words are named.
+//! Pre-training of the encoder: pictures and captions find one another, words are named, and what a
+//! teacher sees is said.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use super::config::{SeeConfig, TaskConfig};
 use super::feed::{Feed, names, pictures};
+use super::teacher::{Teacher, lesson};
 use super::texts::{Language, Opened};
 use crate::error::TrainError;
 use crate::stage::{Batches, Context, Forward, Part, Stage, Start, shares};
@@ -26,12 +28,22 @@ pub(crate) struct Seer {
     picture_proj: Linear,
     text_proj: Linear,
     word_head: Linear,
+    pupil: Option<Pupil>,
+}
+
+/// From the encoder's channels to a teacher's.
+#[derive(Module, Debug)]
+pub(crate) struct Pupil {
+    cls: Linear,
+    patches: Linear,
 }
 
 impl Seer {
+    /// `taught` is the number of a teacher's channels.
     pub(crate) fn new(
         model: &ModelConfig,
         channels: usize,
+        taught: Option<usize>,
         source: &mut dyn TensorSource,
         device: &Device,
     ) -> Result<Self, TrainError> {
@@ -43,19 +55,35 @@ impl Seer {
                 picture_proj: Linear::new(b, "picture_proj", [2 * w, channels], false)?,
                 text_proj: Linear::new(b, "text_proj", [vocabulary, channels], false)?,
                 word_head: Linear::new(b, "word_head", [2 * w, vocabulary], true)?,
+                pupil: match taught {
+                    None => None,
+                    Some(width) => Some(Pupil {
+                        cls: Linear::new(b, "pupil.cls", [w, width], true)?,
+                        patches: Linear::new(b, "pupil.patches", [w, width], true)?,
+                    }),
+                },
             })
         };
         build(b).map_err(|e| TrainError::Model(e.into()))
     }
+}
 
-    /// `[cls]` and the mean of the patches, `[n, 2 * width]`.
-    fn look(&self, pixels: Tensor<4>) -> Tensor<2> {
-        let features = self.visual.forward(pixels, None);
-        let [n, all, width] = features.dims();
-        let cls = features.clone().narrow(1, 0, 1).reshape([n, width]);
-        let patches = features.narrow(1, 1, all - 1).mean_dim(1);
-        Tensor::cat(vec![cls, patches.reshape([n, width])], 1)
+impl Pupil {
+    /// What the teacher is thought to see, `[n, 1 + G*G, its width]`.
+    fn repeat(&self, features: Tensor<3>) -> Tensor<3> {
+        let tokens = features.dims()[1];
+        let cls = self.cls.forward(features.clone().narrow(1, 0, 1));
+        let patches = self.patches.forward(features.narrow(1, 1, tokens - 1));
+        Tensor::cat(vec![cls, patches], 1)
     }
+}
+
+/// [cls] and the mean of the patches, `[n, 2 * width]`, of features `[n, 1 + G*G, width]`.
+fn whole(features: Tensor<3>) -> Tensor<2> {
+    let [n, all, width] = features.dims();
+    let cls = features.clone().narrow(1, 0, 1).reshape([n, width]);
+    let patches = features.narrow(1, 1, all - 1).mean_dim(1);
+    Tensor::cat(vec![cls, patches.reshape([n, width])], 1)
 }
 
 /// Pictures and the words of a caption of each.
@@ -66,6 +94,8 @@ pub(crate) struct SeeBatch {
     shares: TensorData,
     /// 1 for tokens that the caption holds, `[n, vocabulary]`.
     present: TensorData,
+    /// What the teacher sees, `[n, 1 + G*G, its width]`.
+    shown: Option<TensorData>,
 }
 
 /// The stage.
@@ -75,10 +105,11 @@ pub(crate) struct See {
     pub model: ModelConfig,
     pub language: Arc<Language>,
     pub data: Opened,
+    pub teacher: Option<Arc<Teacher>>,
 }
 
 /// What a batch of the loader is to this stage.
-fn batch_of(batch: Batch, side: usize, vocabulary: usize) -> SeeBatch {
+fn batch_of(batch: Batch, side: usize, vocabulary: usize, shown: Option<TensorData>) -> SeeBatch {
     let n = batch.examples.len();
     let mut share = vec![0.0f32; n * vocabulary];
     let mut present = share.clone();
@@ -105,6 +136,7 @@ fn batch_of(batch: Batch, side: usize, vocabulary: usize) -> SeeBatch {
         pixels: TensorData::new(batch.pixels, [n, 3, side, side]),
         shares: TensorData::new(share, [n, vocabulary]),
         present: TensorData::new(present, [n, vocabulary]),
+        shown,
     }
 }
 
@@ -131,7 +163,11 @@ impl Stage for See {
             Truncation::KeepEos,
             self.data.config.caption_style,
         );
-        let make = move |batch| Ok(batch_of(batch, side, vocabulary));
+        let (teacher, grid) = (self.teacher.clone(), self.model.clip.grid());
+        let make = move |batch: Batch| {
+            let shown = teacher.as_ref().map(|t| t.show(&batch.examples, grid));
+            Ok(batch_of(batch, side, vocabulary, shown.transpose()?))
+        };
         let pictures = pictures(&self.config, &self.data);
         Ok(Box::new(Feed::new(
             &self.data,
@@ -157,15 +193,24 @@ impl Stage for See {
         batch: SeeBatch,
         context: &Context,
     ) -> Result<Forward, TrainError> {
-        let seen = model.look(Tensor::from_data(batch.pixels, &context.device));
+        let pixels = Tensor::from_data(batch.pixels, &context.device);
+        let features = model.visual.forward(pixels, None);
+        let seen = whole(features.clone());
         let said = Tensor::<2>::from_data(batch.shares, &context.device);
         let present = Tensor::<2>::from_data(batch.present, &context.device);
         let logits = model.word_head.forward(seen.clone());
         let yes = log_sigmoid(logits.clone()) * present.clone();
         let no = log_sigmoid(logits.neg()) * (present.neg() + 1.0);
         let words = (yes + no).sum_dim(1).mean().neg();
+        let mut loss = words * (self.see.words * WORDS);
+        if let (Some(pupil), Some(shown), Some(teacher)) =
+            (&model.pupil, batch.shown, &self.see.teacher)
+        {
+            let shown = Tensor::from_data(shown, &context.device);
+            loss = loss + lesson(pupil.repeat(features), shown) * teacher.weight;
+        }
         Ok(Forward {
-            loss: words * (self.see.words * WORDS),
+            loss,
             shared: vec![
                 model.picture_proj.forward(seen),
                 model.text_proj.forward(said),
@@ -194,6 +239,7 @@ impl Stage for See {
                         pixels: rows(&batch.pixels, from, n),
                         shares: rows(&batch.shares, from, n),
                         present: rows(&batch.present, from, n),
+                        shown: batch.shown.as_ref().map(|shown| rows(shown, from, n)),
                     },
                 }
             })

@@ -1,4 +1,5 @@
-//! ADEM-VL tuning on a data set: encoder and decoder frozen, the method's small part learns.
+//! Captions learned on a data set: by ADEM-VL's small part, encoder and decoder frozen, or by
+//! everything together.
 
 use std::sync::Arc;
 
@@ -38,8 +39,18 @@ enum Given {
     Features(TensorData),
 }
 
+/// What learns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trained {
+    /// The method's small part.
+    Adapters,
+    /// Encoder, decoder and the small part.
+    Everything,
+}
+
 /// The stage.
 pub(crate) struct Tune {
+    pub trained: Trained,
     pub config: TaskConfig,
     pub model: ModelConfig,
     pub language: Arc<Language>,
@@ -51,7 +62,10 @@ pub(crate) struct Tune {
 impl Tune {
     fn plan(&self) -> LoadPlan {
         LoadPlan {
-            seed: self.config.seed,
+            seed: match self.trained {
+                Trained::Adapters => self.config.seed,
+                Trained::Everything => self.config.seed ^ 0x301,
+            },
             batch: self.config.tune.micro_batch,
             pool: self.config.tune.pool,
             ..LoadPlan::default()
@@ -154,6 +168,7 @@ impl Tune {
             ..self.plan()
         };
         let uncached = Self {
+            trained: self.trained,
             cache: None,
             config: self.config.clone(),
             model: self.model.clone(),
@@ -192,7 +207,10 @@ impl Stage for Tune {
     type Batch = TuneBatch;
 
     fn name(&self) -> &'static str {
-        "tune"
+        match self.trained {
+            Trained::Adapters => "tune",
+            Trained::Everything => "joint",
+        }
     }
 
     fn batches(self: Arc<Self>, from: &Start) -> Result<Box<dyn Batches<TuneBatch>>, TrainError> {
@@ -228,7 +246,8 @@ impl Stage for Tune {
         batch: &TuneBatch,
         context: &Context,
     ) -> Result<Option<(Tensor<1>, GradientsParams)>, TrainError> {
-        if !self.config.tune.recompute {
+        // Blocks are run again for the gradients of adapters alone.
+        if !self.config.tune.recompute || self.trained == Trained::Everything {
             return Ok(None);
         }
         let mut rng = self.rng(context);
@@ -281,11 +300,11 @@ impl Stage for Tune {
     }
 
     fn trains(&self, name: &str) -> bool {
-        AdemVl::is_trained(name)
+        self.trained == Trained::Everything || AdemVl::is_trained(name)
     }
 
     fn saves(&self, name: &str) -> bool {
-        AdemVl::is_trained(name)
+        self.trains(name)
     }
 
     fn validate(&self, model: &AdemVl, device: &Device) -> Result<Option<Quality>, TrainError> {

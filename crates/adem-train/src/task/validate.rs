@@ -41,6 +41,12 @@ impl TaskConfig {
         if t.clip.is_some_and(|c| !(c.is_finite() && c > 0.0)) {
             return refuse("tune.clip", "must be greater than 0".to_owned());
         }
+        if let Some(augment) = &t.augment {
+            augment.validate().map_err(|e| TrainError::Config {
+                field: "tune.augment",
+                message: e.to_string(),
+            })?;
+        }
         if t.cache_features {
             self.may_cache()?;
         }
@@ -56,11 +62,16 @@ impl TaskConfig {
             count("see.batch", see.batch)?;
             count("see.channels", see.channels)?;
             rate("see.lr", see.lr)?;
+            self.may_be_taught()?;
         }
         if let Some(read) = &self.read {
             span("read.epochs", read.epochs, read.warmup_epochs)?;
             count("read.batch", read.batch)?;
             rate("read.lr", read.lr)?;
+        }
+        if let Some(joint) = &self.joint {
+            span("joint.epochs", joint.epochs, joint.warmup_epochs)?;
+            rate("joint.lr", joint.lr)?;
         }
         let w = &self.weights;
         match (&w.tokenizer, w.train_tokenizer) {
@@ -97,6 +108,24 @@ impl TaskConfig {
         }
     }
 
+    fn may_be_taught(&self) -> Result<(), TrainError> {
+        let Some(teacher) = self.see.as_ref().and_then(|see| see.teacher.as_ref()) else {
+            return Ok(());
+        };
+        rate("see.teacher.weight", teacher.weight)?;
+        let augment = self.data.as_ref().and_then(|data| data.augment);
+        match augment.is_some_and(|augment| augment.operations > 0) {
+            false => Ok(()),
+            true => Err(TrainError::Config {
+                field: "data.augment.operations",
+                message: "must be 0 beside `see.teacher`: they move what pictures show to places \
+                          that the teacher did not see it in; take brightness, contrast and \
+                          saturation"
+                    .to_owned(),
+            }),
+        }
+    }
+
     fn may_cache(&self) -> Result<(), TrainError> {
         let refuse = |message: &str| {
             Err(TrainError::Config {
@@ -110,7 +139,7 @@ impl TaskConfig {
                  model.adem.clip_adapter_dim to 0 or leave the cache out",
             );
         }
-        if self.data.as_ref().is_some_and(|d| d.augment.is_some()) {
+        if self.tune_augment().is_some() {
             return refuse("pictures are augmented, so no two features are the same");
         }
         Ok(())

@@ -8,7 +8,7 @@ use crate::datasets::bad::BadRows;
 use crate::datasets::error::{DataError, RowFault};
 use crate::datasets::sample::Sample;
 use crate::datasets::seeds::{derive, text_word};
-use crate::image::{Augment, Limits, Normalisation, normalise, resize_bicubic};
+use crate::image::{Augment, Limits, Normalisation, View, normalise, resize_bicubic};
 use crate::rows::Row;
 
 /// What becomes of the pictures.
@@ -33,6 +33,8 @@ pub struct Example {
     pub row: Row,
     /// Whether it has a picture.
     pub has_picture: bool,
+    /// What its pixels show of the picture, as far as crop and flip go.
+    pub view: View,
 }
 
 /// Rows to train on together.
@@ -78,9 +80,13 @@ impl Maker {
         };
         for (mut sample, row) in draft.rows {
             let has_picture = sample.picture.is_some();
+            let mut view = View::WHOLE;
             if let Some(plan) = &self.pictures {
                 match self.planes(plan, &sample, draft.epoch) {
-                    Ok(planes) => batch.pixels.extend(planes),
+                    Ok((planes, seen)) => {
+                        batch.pixels.extend(planes);
+                        view = seen;
+                    }
                     Err(fault) => {
                         self.bad.add(sample.origin, fault)?;
                         continue;
@@ -93,6 +99,7 @@ impl Maker {
                 sample,
                 row,
                 has_picture,
+                view,
             });
         }
         Ok(batch)
@@ -103,19 +110,20 @@ impl Maker {
         plan: &PicturePlan,
         sample: &Sample,
         epoch: u64,
-    ) -> Result<Vec<f32>, RowFault> {
+    ) -> Result<(Vec<f32>, View), RowFault> {
         let side = plan.size;
         let Some(picture) = &sample.picture else {
-            return Ok(vec![0.0; 3 * side as usize * side as usize]);
+            let nothing = vec![0.0; 3 * side as usize * side as usize];
+            return Ok((nothing, View::WHOLE));
         };
         let picture = picture.decode(&plan.limits)?;
-        let picture = match &plan.augment {
+        let (picture, view) = match &plan.augment {
             Some(augment) => {
                 let words = [epoch, text_word(&sample.id), u64::from(sample.turn)];
                 augment.apply(&picture, side, derive(self.seed, &words))
             }
-            None => resize_bicubic(&picture, side, side),
+            None => (resize_bicubic(&picture, side, side), View::WHOLE),
         };
-        Ok(normalise(&picture, &plan.normalisation))
+        Ok((normalise(&picture, &plan.normalisation), view))
     }
 }

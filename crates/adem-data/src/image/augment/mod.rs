@@ -1,5 +1,7 @@
-//! Random changes of training pictures: a crop, a flip, and RandAugment's operations.
+//! Random changes of training pictures: a crop, a flip, light and colour, and RandAugment's
+//! operations.
 
+mod jitter;
 mod operations;
 
 use ::image::{RgbImage, imageops};
@@ -7,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::resize_bicubic;
 use crate::dice::Dice;
+use jitter::Change;
 use operations::Operation;
 
 /// Tries at a crop of the wanted area and aspect before the middle of the picture is taken.
@@ -26,6 +29,20 @@ pub struct Augment {
     pub operations: usize,
     /// Strength of the operations, in 0..=10.
     pub magnitude: f32,
+    /// Most that the light changes, a share in 0..=1: it is multiplied by a number drawn from
+    /// `1 - brightness ..= 1 + brightness`, as torchvision's `ColorJitter` does.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub brightness: f32,
+    /// Most that the distance from the picture's mean grey changes, as a share in 0..=1.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub contrast: f32,
+    /// Most that the distance from each pixel's own grey changes, as a share in 0..=1.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub saturation: f32,
+}
+
+fn is_zero(share: &f32) -> bool {
+    *share == 0.0
 }
 
 impl Default for Augment {
@@ -36,6 +53,9 @@ impl Default for Augment {
             flip: 0.5,
             operations: 2,
             magnitude: 5.0,
+            brightness: 0.0,
+            contrast: 0.0,
+            saturation: 0.0,
         }
     }
 }
@@ -48,6 +68,23 @@ pub struct AugmentError {
     pub field: &'static str,
     /// What is wrong and what would be right.
     pub message: String,
+}
+
+/// Which part of a picture is seen, and which way round.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct View {
+    /// Left edge, upper edge, width and height, as shares of the whole picture's.
+    pub part: [f32; 4],
+    /// Whether left and right have changed places, after the part was cut out.
+    pub flipped: bool,
+}
+
+impl View {
+    /// The picture as it is.
+    pub const WHOLE: Self = Self {
+        part: [0.0, 0.0, 1.0, 1.0],
+        flipped: false,
+    };
 }
 
 /// A rectangle of a picture, in pixels.
@@ -89,14 +126,25 @@ impl Augment {
                 format!("is {}, must be in 0..=10", self.magnitude),
             );
         }
+        for (field, share) in [
+            ("brightness", self.brightness),
+            ("contrast", self.contrast),
+            ("saturation", self.saturation),
+        ] {
+            if !(0.0..=1.0).contains(&share) {
+                return refuse(field, format!("is {share}, must be in 0..=1"));
+            }
+        }
         Ok(())
     }
 
-    /// A changed picture of `size` x `size` pixels; the same for the same `seed`.
+    /// A changed picture of `size` x `size` pixels, and what it shows of the given one as far as crop
+    /// and flip go; the same for the same `seed`.
     ///
     /// The crop is torchvision's `RandomResizedCrop` (area uniform, aspect uniform in its logarithm),
-    /// resized by Pillow's bicubic; then the flip; then the operations, on the resized picture.
-    pub fn apply(&self, image: &RgbImage, size: u32, seed: u64) -> RgbImage {
+    /// resized by Pillow's bicubic; then the flip; then brightness, contrast and saturation in an
+    /// order that is drawn, too; then the operations, on the resized picture.
+    pub fn apply(&self, image: &RgbImage, size: u32, seed: u64) -> (RgbImage, View) {
         let mut dice = Dice::new(seed, 0u64);
         let crop = self.crop(image.width(), image.height(), &mut dice);
         let mut picture = if (crop.width, crop.height) == image.dimensions() {
@@ -105,9 +153,11 @@ impl Augment {
             let part = imageops::crop_imm(image, crop.left, crop.top, crop.width, crop.height);
             resize_bicubic(&part.to_image(), size, size)
         };
-        if dice.chance(self.flip) {
+        let flipped = dice.chance(self.flip);
+        if flipped {
             imageops::flip_horizontal_in_place(&mut picture);
         }
+        self.jitter(&mut picture, seed);
         for _ in 0..self.operations {
             let operation = dice.pick(&Operation::ALL);
             let (done, negated) = (dice.chance(0.5), dice.chance(0.5));
@@ -115,7 +165,30 @@ impl Augment {
                 picture = operation.apply(picture, self.magnitude / 10.0, negated);
             }
         }
-        picture
+        let (width, height) = (image.width() as f32, image.height() as f32);
+        let part = [
+            crop.left as f32 / width,
+            crop.top as f32 / height,
+            crop.width as f32 / width,
+            crop.height as f32 / height,
+        ];
+        (picture, View { part, flipped })
+    }
+
+    /// Light and colour. Their draws are apart from all others, so that the same crops come out
+    /// with them and without.
+    fn jitter(&self, picture: &mut RgbImage, seed: u64) {
+        let mut changes = vec![
+            (Change::Brightness, self.brightness),
+            (Change::Contrast, self.contrast),
+            (Change::Saturation, self.saturation),
+        ];
+        changes.retain(|(_, share)| *share > 0.0);
+        let mut dice = Dice::new(seed, 1u64);
+        while !changes.is_empty() {
+            let (change, share) = changes.swap_remove(dice.below(changes.len()));
+            change.apply(picture, dice.within((1.0 - share, 1.0 + share)));
+        }
     }
 
     fn crop(&self, width: u32, height: u32, dice: &mut Dice) -> Crop {
@@ -157,8 +230,72 @@ impl Augment {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use ::image::Rgb;
     use proptest::prelude::*;
+
+    use super::*;
+
+    fn picture() -> RgbImage {
+        RgbImage::from_fn(40, 20, |x, y| Rgb([x as u8 * 6, y as u8 * 12, 40]))
+    }
+
+    #[test]
+    fn the_view_says_what_is_seen() {
+        let augment = Augment {
+            scale: [0.2, 0.6],
+            flip: 0.5,
+            operations: 0,
+            ..Augment::default()
+        };
+        let mut flips = 0;
+        for seed in 0..40 {
+            let (seen, view) = augment.apply(&picture(), 16, seed);
+            let [left, top, width, height] = view.part;
+            let column = |x: f32| if view.flipped { 15.0 - x } else { x };
+            // Away from the edges a ramp is what it was, at the place that the view names.
+            for (x, y) in [(5.0, 5.0), (10.0, 6.0), (7.0, 9.0)] {
+                let Rgb([red, green, _]) = *seen.get_pixel(column(x) as u32, y as u32);
+                let wanted_x = (left + width * (x + 0.5) / 16.0) * 40.0 - 0.5;
+                let wanted_y = (top + height * (y + 0.5) / 16.0) * 20.0 - 0.5;
+                assert!(
+                    (f32::from(red) - 6.0 * wanted_x).abs() < 2.0,
+                    "{seed} {view:?}"
+                );
+                assert!(
+                    (f32::from(green) - 12.0 * wanted_y).abs() < 2.0,
+                    "{seed} {view:?}"
+                );
+            }
+            flips += usize::from(view.flipped);
+        }
+        assert!((5..35).contains(&flips), "{flips}");
+    }
+
+    #[test]
+    fn colours_change_and_places_do_not() {
+        let plain = Augment {
+            operations: 0,
+            ..Augment::default()
+        };
+        let jittered = Augment {
+            brightness: 0.4,
+            contrast: 0.4,
+            saturation: 0.4,
+            ..plain
+        };
+        assert!(jittered.validate().is_ok());
+        for seed in 0..10 {
+            let (a, view) = plain.apply(&picture(), 8, seed);
+            let (b, same) = jittered.apply(&picture(), 8, seed);
+            assert_eq!(view, same);
+            assert_ne!(a, b);
+        }
+        let wrong = Augment {
+            contrast: 1.5,
+            ..plain
+        };
+        assert_eq!(wrong.validate().map_err(|e| e.field), Err("contrast"));
+    }
 
     proptest! {
         #[test]
