@@ -1,6 +1,6 @@
 //! What a reader does with the page: several pictures, the camera, questions, keys, files.
 
-use super::{ENDS, PATIENCE, ask, caption, driver::Browser, native, page, samples, text};
+use super::{ENDS, PATIENCE, ask, caption, driver::Browser, native, page, samples, strike, text};
 use adem_pipeline::Request;
 use std::fs;
 
@@ -17,6 +17,7 @@ fn several_pictures_are_described_one_after_another_and_handed_out_in_files() {
     browser.open(&url);
     let pictures = samples();
     let paths: Vec<&str> = pictures.iter().map(|path| path.to_str().unwrap()).collect();
+    strike(&browser, "#caption");
     browser.type_into("#file", &paths.join("\n"));
     until(
         &browser,
