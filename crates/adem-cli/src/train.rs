@@ -39,6 +39,7 @@ pub fn run(args: TrainArgs) -> Result<(), CliError> {
     if let Some(path) = plot(&out)? {
         eprintln!("adem: losses and learning rates: {}", path.display());
     }
+    show_captions(&out)?;
     let package = out.join("package");
     match ended {
         Stopped::Yes => Err(CliError::Stopped),
@@ -108,6 +109,24 @@ fn bench(recipe: &Recipe, args: &TrainArgs, steps: u64) -> Result<(), CliError> 
         peak_bytes: memory::peak_bytes(),
         step,
     })
+}
+
+/// Some of what the run says of pictures it was not trained on.
+fn show_captions(out: &Path) -> Result<(), CliError> {
+    const SHOWN: usize = 5;
+    let written = task::captions(out)?;
+    if written.is_empty() {
+        return Ok(());
+    }
+    let all = out.join(task::CAPTIONS);
+    eprintln!(
+        "adem: captions of validation pictures, all in {}:",
+        all.display()
+    );
+    for one in written.iter().take(SHOWN) {
+        eprintln!("  {}: {}", one.picture, one.caption);
+    }
+    Ok(())
 }
 
 /// Where a run goes that was not told.

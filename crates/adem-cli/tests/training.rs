@@ -54,6 +54,19 @@ fn a_training_on_two_devices_writes_a_package_that_captions() {
         &trained.err,
         &["validation loss", "CIDEr-D", "out/loss.svg"],
     );
+    let captions = fs::read_to_string(place.path("out/captions.jsonl")).unwrap();
+    assert_says(&captions, &["picture number 0", "picture number 1"]);
+    let lines: Vec<Value> = captions
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines.len(), 2);
+    let first = format!(
+        "{}: {}",
+        lines[0]["picture"].as_str().unwrap(),
+        lines[0]["caption"].as_str().unwrap()
+    );
+    assert_says(&trained.err, &["out/captions.jsonl", &first]);
     let metrics = fs::read_to_string(place.path("out/metrics.jsonl")).unwrap();
     assert_says(&metrics, &["\"validation\":{\"loss\":", "\"cider\":"]);
     assert_says(

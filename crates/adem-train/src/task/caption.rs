@@ -1,18 +1,64 @@
 //! Captions of pictures that are not trained on, while a model is trained.
 
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+
 use adem_data::image::pixels;
 use adem_data::prompt::prompt_room;
 use adem_eval::captions::{Captioned, Pictures, score};
 use adem_model::{AdemVl, Generation, GenerationOptions, Sampling};
 use burn::tensor::{Device, Tensor, TensorData};
+use serde::{Deserialize, Serialize};
 
 use super::config::TaskConfig;
 use super::package::longest_answer;
 use super::texts::{Language, Opened};
+use crate::checkpoint::write_atomically;
 use crate::error::TrainError;
 
+/// The file of a run's folder that keeps the captions of its last look.
+pub const CAPTIONS: &str = "captions.jsonl";
+
+/// A caption of a picture that was not trained on; a line of [`CAPTIONS`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Written {
+    /// The picture's name in its data set.
+    pub picture: String,
+    /// The model's caption.
+    pub caption: String,
+    /// Those of people.
+    pub captions: Vec<String>,
+}
+
+/// What the run in `folder` wrote of validation pictures when it last looked; nothing where it
+/// never did.
+///
+/// # Errors
+/// [`TrainError::File`] where the file is there and cannot be read.
+pub fn captions(folder: &Path) -> Result<Vec<Written>, TrainError> {
+    let path = folder.join(CAPTIONS);
+    let text = match fs::read_to_string(&path) {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        text => text.map_err(|e| TrainError::file(&path, e))?,
+    };
+    let lines = text.lines().map(serde_json::from_str);
+    lines
+        .collect::<Result<_, _>>()
+        .map_err(|e| TrainError::file(&path, e))
+}
+
+fn keep(folder: &Path, written: &[Written]) -> Result<(), TrainError> {
+    let path = folder.join(CAPTIONS);
+    let lines = written.iter().map(serde_json::to_string);
+    let lines: Vec<String> = lines
+        .collect::<Result<_, _>>()
+        .map_err(|e| TrainError::file(&path, e))?;
+    write_atomically(&path, (lines.join("\n") + "\n").as_bytes())
+}
+
 /// CIDEr-D of the model's captions of the first `count` pictures of `data`, which gives each with
-/// all its captions; `None` where there is nothing to caption.
+/// all its captions; `None` where there is nothing to caption. The captions are kept in `folder`, where one is given.
 pub(crate) fn cider(
     config: &TaskConfig,
     language: &Language,
@@ -20,9 +66,10 @@ pub(crate) fn cider(
     count: u64,
     model: &AdemVl,
     device: &Device,
+    folder: Option<&Path>,
 ) -> Result<Option<f64>, TrainError> {
     let mut pictures = Pictures::new(&*data.source, &data.bad, Some(count))?;
-    let mut items = Vec::new();
+    let (mut items, mut written) = (Vec::new(), Vec::new());
     loop {
         let batch = pictures.batch(config.tune.micro_batch)?;
         if batch.is_empty() {
@@ -39,7 +86,15 @@ pub(crate) fn cider(
         let texts = write(language, model, seen)?;
         for (sample, text) in samples.iter().zip(&texts) {
             items.push(Captioned::new(text, &sample.targets));
+            written.push(Written {
+                picture: sample.id.clone(),
+                caption: text.clone(),
+                captions: sample.targets.clone(),
+            });
         }
+    }
+    if let Some(folder) = folder {
+        keep(folder, &written)?;
     }
     Ok((!items.is_empty()).then(|| score(&items).corpus.cider))
 }

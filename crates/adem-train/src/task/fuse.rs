@@ -98,7 +98,9 @@ impl Run<'_> {
                 None => return Ok(None),
             },
         };
-        let stage = self.prepared.tune_stage(Trained::Adapters, cache);
+        let stage = self
+            .prepared
+            .tune_stage(Trained::Adapters, cache, Some(self.folder));
         let (model, device) = (self.prepared.model.clone(), self.device.clone());
         let mut files = self.prepared.files.take();
         let seed = self.prepared.config.seed;
@@ -146,7 +148,7 @@ impl Run<'_> {
             package: Some(joint_blueprint(p)?.to_text()?),
             ..self.fusing("joint", steps, &settings)
         };
-        let stage = p.tune_stage(Trained::Everything, None);
+        let stage = p.tune_stage(Trained::Everything, None, Some(self.folder));
         let (model, device) = (p.model.clone(), self.device.clone());
         let mut files = self.prepared.files.take();
         let outcome = run_stage(

@@ -26,6 +26,7 @@ mod validate;
 mod view;
 
 pub use bench::{StepTime, bench};
+pub use caption::{CAPTIONS, Written, captions};
 pub use config::{
     Constants, JointConfig, ReadConfig, SaveConfig, SeeConfig, TaskConfig, TeacherConfig,
     TuneConfig, ValidationConfig, WeightsConfig,

@@ -54,7 +54,7 @@ pub fn describe(config: &TaskConfig, devices: usize) -> Result<String, TrainErro
 
     let rows = match &prepared {
         Ok(prepared) => prepared
-            .tune_stage(Trained::Adapters, None)
+            .tune_stage(Trained::Adapters, None, None)
             .first_rows()
             .map_err(Some),
         Err(_) => Err(None),

@@ -155,7 +155,12 @@ impl Prepared {
         }
     }
 
-    pub(crate) fn tune_stage(&self, trained: Trained, cache: Option<Arc<FeatureCache>>) -> Tune {
+    pub(crate) fn tune_stage(
+        &self,
+        trained: Trained,
+        cache: Option<Arc<FeatureCache>>,
+        folder: Option<&Path>,
+    ) -> Tune {
         Tune {
             trained,
             config: self.config.clone(),
@@ -170,6 +175,7 @@ impl Prepared {
             },
             validation: self.validation.clone(),
             cache,
+            folder: folder.map(Path::to_owned),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Captions learned on a data set: by ADEM-VL's small part, encoder and decoder frozen, or by
 //! everything together.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use adem_data::datasets::{Batch, LoadPlan};
@@ -57,6 +58,8 @@ pub(crate) struct Tune {
     pub data: Opened,
     pub validation: Option<HeldOut>,
     pub cache: Option<Arc<FeatureCache>>,
+    /// Where captions of validation pictures are kept.
+    pub folder: Option<PathBuf>,
 }
 
 impl Tune {
@@ -323,6 +326,7 @@ impl Stage for Tune {
                 held_out.captions,
                 model,
                 device,
+                self.folder.as_deref(),
             )?,
         };
         Ok(Some(Quality { loss, cider }))
