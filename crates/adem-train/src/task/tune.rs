@@ -178,6 +178,7 @@ impl Tune {
             language: Arc::clone(&self.language),
             data: held_out.data.clone(),
             validation: None,
+            folder: None,
         };
         let start = Start {
             threads: crate::loader::cores(),
