@@ -147,7 +147,7 @@ fn print_a_row_for_each_shape() {
     fs::copy(picture, site.path().join("picture.jpg")).unwrap();
     let ours = serve(site.path());
     if !as_json {
-        println!("shape scheme device       ours     theirs      ratio");
+        println!("shape scheme device       ours     theirs      ratio            first text, ms");
     }
     for name in shapes.split(',') {
         for (engine, device, webgpu) in DEVICES {
@@ -161,10 +161,11 @@ fn print_a_row_for_each_shape() {
                 let query = format!(
                     "ours.html?package={name}-{scheme}/&engine={engine}&picture=picture.jpg"
                 );
-                let own = figure(&format!("{ours}{query}"), webgpu, attribute);
+                let [own, own_first] = figures(&format!("{ours}{query}"), webgpu, attribute);
                 let query =
                     format!("theirs.html?shape={name}&dtype={dtype}&device={device}&steps={steps}");
-                let peer = figure(&format!("{theirs}{query}"), webgpu, "data-figure");
+                let [peer, peer_first] =
+                    figures(&format!("{theirs}{query}"), webgpu, "data-figure");
                 let ratio = match name {
                     "V" => peer / own,
                     _ => own / peer,
@@ -172,11 +173,12 @@ fn print_a_row_for_each_shape() {
                 let row = json!({
                     "shape": name, "scheme": scheme, "device": device, "unit": unit,
                     "ours": own, "theirs": peer, "ratio": ratio,
+                    "first_ms": {"ours": own_first, "theirs": peer_first},
                 });
                 match as_json {
                     true => println!("{row}"),
                     false => println!(
-                        "{name:5} {scheme:6} {device:6} {own:10.2} {peer:10.2} {ratio:9.2}x  {unit}"
+                        "{name:5} {scheme:6} {device:6} {own:10.2} {peer:10.2} {ratio:9.2}x  {unit:8} {own_first:9.0} {peer_first:9.0}"
                     ),
                 }
             }
@@ -184,19 +186,22 @@ fn print_a_row_for_each_shape() {
     }
 }
 
-/// What a page measures; not a number where it failed, with its words on the standard error.
-fn figure(url: &str, webgpu: bool, attribute: &str) -> f64 {
+/// What a page measures, and milliseconds from navigation to its first text; not numbers where it
+/// failed, with its words on the standard error, or has none.
+fn figures(url: &str, webgpu: bool, attribute: &str) -> [f64; 2] {
     let browser = Browser::start(webgpu);
     browser.open(url);
     let end = browser.wait("body", "data-state", &["done", "failed"], PATIENCE);
     if end == "failed" {
         eprintln!("{url}: {}", browser.text("body"));
-        return f64::NAN;
+        return [f64::NAN; 2];
     }
-    let figure = browser.attribute("body", attribute);
-    figure
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(f64::NAN)
+    [attribute, "data-first"].map(|name| {
+        let figure = browser.attribute("body", name);
+        figure
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(f64::NAN)
+    })
 }
 
 pub(super) fn copy(from: &Path, to: &Path) {

@@ -1,5 +1,6 @@
 // One of the page's engines on any package: ours.html?package=FOLDER&engine=cpu|gpu&picture=FILE
-// Leaves tokens a second and milliseconds a picture in data-tokens and data-vision of <body>.
+// Leaves tokens a second and milliseconds a picture in data-tokens and data-vision of <body>, and in
+// data-first the milliseconds from navigation to the end of the first caption.
 const asked = new URLSearchParams(location.search);
 const worker = new Worker(`worker.js?engine=${asked.get("engine")}`, { type: "module" });
 const body = document.body;
@@ -40,6 +41,7 @@ worker.onmessage = ({ data }) => {
     describe();
   } else if (told.done) {
     timings.push(told.done.timings);
+    body.dataset.first ??= performance.now();
     timings.length < TURNS ? describe() : finish();
   } else if (told.unusable || told.not_loaded || told.failed) {
     fail((told.unusable ?? told.not_loaded ?? told.failed).message);

@@ -1,5 +1,6 @@
 // transformers.js on random weights: theirs.html?shape=S|M|V&dtype=fp32|q8|q4&device=wasm|webgpu&steps=N
-// Leaves its figure in data-figure of <body>: tokens a second, or milliseconds a picture for V.
+// Leaves its figure in data-figure of <body>: tokens a second, or milliseconds a picture for V; and in
+// data-first the milliseconds from navigation to the end of the first text.
 import {
   AutoModel, AutoModelForCausalLM, Tensor, env,
 } from "./node_modules/@huggingface/transformers/dist/transformers.min.js";
@@ -36,7 +37,8 @@ async function times(model, count) {
 
 async function decoder() {
   const model = await AutoModelForCausalLM.from_pretrained(shape, { dtype, device });
-  await times(model, 2);
+  await times(model, steps);
+  document.body.dataset.first = performance.now();
   const at = await times(model, steps + 1);
   return ((at.length - 1) * 1000) / (at.at(-1) - at[0]);
 }
