@@ -26,7 +26,7 @@ const DEVICES: [(&str, &str, bool); 2] = [("cpu", "wasm", false), ("gpu", "webgp
 
 /// What is compared: a decoder's tokens a second, or an encoder's milliseconds a picture.
 /// `onnx_models.py` holds the same sizes.
-fn shape(name: &str) -> ModelConfig {
+pub(super) fn shape(name: &str) -> ModelConfig {
     let decoder = LlamaConfig {
         dim: 256,
         n_layers: 6,
@@ -92,7 +92,7 @@ fn shape(name: &str) -> ModelConfig {
 }
 
 /// The shipped tokeniser with tokens of no meaning up to `size`: random weights say any of them.
-fn tokenizer(size: usize) -> Vec<u8> {
+pub(super) fn tokenizer(size: usize) -> Vec<u8> {
     let text = fs::read(root().join("web/package/tokenizer.json")).unwrap();
     let known = Tokenizer::from_bytes(&text).unwrap().vocab_size();
     let mut json: Value = serde_json::from_slice(&text).unwrap();
@@ -119,12 +119,17 @@ fn packages(folder: &Path, name: &str, steps: u32) {
     };
     random.write(&float).unwrap();
     for scheme in [Scheme::Q8, Scheme::Q4] {
-        let package = pollster::block_on(Package::open(Folder::new(&float))).unwrap();
         let to = folder.join(format!("{name}-{}", scheme.name()));
-        let options = QuantizeOptions::new(scheme);
-        let stop = AtomicBool::new(false);
-        pollster::block_on(quantize(&package, &to, &options, |_| (), &stop)).unwrap();
+        quantised(&float, &to, scheme);
     }
+}
+
+/// Writes the package in `from` quantised to `to`.
+pub(super) fn quantised(from: &Path, to: &Path, scheme: Scheme) {
+    let package = pollster::block_on(Package::open(Folder::new(from))).unwrap();
+    let options = QuantizeOptions::new(scheme);
+    let stop = AtomicBool::new(false);
+    pollster::block_on(quantize(&package, to, &options, |_| (), &stop)).unwrap();
 }
 
 #[test]

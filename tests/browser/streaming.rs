@@ -1,12 +1,14 @@
 //! Large models: their weights pass through the engine's memory, they do not stay there.
 
+use super::peers::{quantised, shape, tokenizer};
 use super::{PATIENCE, caption, copy, driver::Browser, is_possible, root, samples, serve};
 use adem_data::tokenizer::Tokenizer;
 use adem_model::ModelConfig;
 use adem_model::config::{AdemConfig, ClipConfig, LlamaConfig};
+use adem_package::quant::Scheme;
 use adem_package::{Dtype, WriteOptions};
 use adem_pipeline::testing::RandomPackage;
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
 /// Bytes of the longest shard.
 const SHARD: u64 = 2 << 20;
@@ -50,6 +52,69 @@ fn large_package(folder: &Path) -> u64 {
         seed: 7,
     };
     random.write(folder).unwrap().weight_bytes()
+}
+
+/// SmolLM-135M's decoder and CLIP's ViT-B/32, in four bits.
+fn real_sizes(folder: &Path) {
+    let decoder = shape("M").llama;
+    let random = RandomPackage {
+        tokenizer: tokenizer(decoder.vocab_size),
+        config: ModelConfig {
+            llama: decoder,
+            clip: ClipConfig {
+                image_size: 224,
+                patch: 32,
+                width: 768,
+                layers: 12,
+                heads: 12,
+                ..ClipConfig::default()
+            },
+            adem: AdemConfig {
+                down_sample: vec![49],
+                ..AdemConfig::default()
+            },
+        },
+        max_new_tokens: 4,
+        options: WriteOptions {
+            dtype: Dtype::F16,
+            ..WriteOptions::default()
+        },
+        seed: 3,
+    };
+    let float = folder.with_extension("float");
+    random.write(&float).unwrap();
+    quantised(&float, folder, Scheme::Q4);
+    fs::remove_dir_all(float).unwrap();
+}
+
+#[test]
+#[ignore = "a model of real size: minutes on a software GPU, and a gigabyte of disk"]
+fn a_model_of_real_size_takes_less_than_256_mb_of_webassembly_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    copy(&root().join("dist"), folder.path(), "real");
+    let package = folder.path().join("package");
+    fs::remove_dir_all(&package).unwrap();
+    real_sizes(&package);
+    let files = fs::read_dir(&package).unwrap();
+    let bytes: u64 = files.map(|it| it.unwrap().metadata().unwrap().len()).sum();
+    let url = serve(folder.path());
+    let browser = Browser::start(true);
+    browser.open(&format!("{url}?engine=gpu"));
+    let patience = Duration::from_secs(900);
+    browser.wait("#engine", "data-model", &["ready", "unusable"], patience);
+    let engine = browser.attribute("#engine", "data-kind");
+    assert_eq!(
+        engine.as_deref(),
+        Some("gpu"),
+        "{}",
+        browser.text("#engine")
+    );
+    caption(&browser, &samples()[0]);
+    let memory = browser.text("#timings div:last-child dd");
+    let timings = browser.text("#timings").replace('\n', " ");
+    println!("a package of {bytes} bytes: {timings}");
+    let memory: f64 = memory.strip_suffix(" MB").unwrap().parse().unwrap();
+    assert!(memory < 256.0, "{memory} MB");
 }
 
 #[test]
