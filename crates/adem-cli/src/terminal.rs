@@ -1,7 +1,11 @@
 //! The terminal's settings, kept while Burn's interface has it.
 
 #[cfg(unix)]
-use std::{io, thread, time::Duration};
+use std::{
+    io::{self, Write},
+    thread,
+    time::Duration,
+};
 
 #[cfg(unix)]
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
@@ -45,8 +49,9 @@ impl Terminal {
             let _ = tcsetattr(io::stdin(), OptionalActions::Now, before);
         }
         // No mouse reports, the ordinary screen, a cursor.
-        print!("\x1b[?1006l\x1b[?1015l\x1b[?1003l\x1b[?1002l\x1b[?1000l\x1b[?1049l\x1b[?25h");
-        let _ = io::Write::flush(&mut io::stdout());
+        let codes = "\x1b[?1006l\x1b[?1015l\x1b[?1003l\x1b[?1002l\x1b[?1000l\x1b[?1049l\x1b[?25h";
+        let mut out = io::stdout();
+        let _ = out.write_all(codes.as_bytes()).and_then(|()| out.flush());
     }
 }
 

@@ -50,15 +50,17 @@ pub fn captions(folder: &Path) -> Result<Vec<Written>, TrainError> {
 
 fn keep(folder: &Path, written: &[Written]) -> Result<(), TrainError> {
     let path = folder.join(CAPTIONS);
-    let lines = written.iter().map(serde_json::to_string);
-    let lines: Vec<String> = lines
-        .collect::<Result<_, _>>()
-        .map_err(|e| TrainError::file(&path, e))?;
-    write_atomically(&path, (lines.join("\n") + "\n").as_bytes())
+    let mut text = String::new();
+    for one in written {
+        text += &serde_json::to_string(one).map_err(|e| TrainError::file(&path, e))?;
+        text.push('\n');
+    }
+    write_atomically(&path, text.as_bytes())
 }
 
 /// CIDEr-D of the model's captions of the first `count` pictures of `data`, which gives each with
-/// all its captions; `None` where there is nothing to caption. The captions are kept in `folder`, where one is given.
+/// all its captions; `None` where there is nothing to caption. The captions are kept in `folder`,
+/// where one is given.
 pub(crate) fn cider(
     config: &TaskConfig,
     language: &Language,
@@ -133,4 +135,28 @@ fn write(
     }
     let texts = ids.iter().map(|row| language.tokenizer.decode(row));
     Ok(texts.collect::<Result<_, _>>()?)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_read_again_and_damage_is_named() {
+        let place = tempfile::tempdir().unwrap();
+        assert_eq!(captions(place.path()).unwrap(), []);
+        let one = Written {
+            picture: "a.jpg".to_owned(),
+            caption: "two\nlines".to_owned(),
+            captions: vec!["one".to_owned()],
+        };
+        for written in [vec![], vec![one.clone()], vec![one.clone(), one]] {
+            keep(place.path(), &written).unwrap();
+            assert_eq!(captions(place.path()).unwrap(), written);
+        }
+        std::fs::write(place.path().join(CAPTIONS), "{\"picture\":").unwrap();
+        let error = captions(place.path()).unwrap_err().to_string();
+        assert!(error.contains(CAPTIONS), "{error}");
+    }
 }
