@@ -137,6 +137,7 @@ pub(super) fn quantised(from: &Path, to: &Path, scheme: Scheme) {
 fn print_a_row_for_each_shape() {
     let peers = PathBuf::from(env::var_os("ADEM_PEERS").expect("ADEM_PEERS: the peers' folder"));
     let shapes = env::var("ADEM_SHAPES").unwrap_or_else(|_| "S,V,M".to_owned());
+    let devices = env::var("ADEM_DEVICES").unwrap_or_else(|_| "wasm,webgpu".to_owned());
     let as_json = env::var_os("ADEM_JSON").is_some();
     let pages = root().join("tests/peers");
     for name in ["theirs.html", "theirs.js"] {
@@ -156,6 +157,9 @@ fn print_a_row_for_each_shape() {
     }
     for name in shapes.split(',') {
         for (engine, device, webgpu) in DEVICES {
+            if !devices.split(',').any(|wanted| wanted == device) {
+                continue;
+            }
             let steps = STEPS[usize::from(webgpu)];
             packages(site.path(), name, steps);
             for (scheme, dtype) in SCHEMES {

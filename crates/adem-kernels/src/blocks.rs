@@ -161,15 +161,12 @@ impl Blocks {
 /// The codes of a q4 block.
 #[inline(always)]
 pub(crate) fn unpack4(words: &[u32; 4]) -> [i8; BLOCK] {
+    let bytes: [i8; BLOCK / 2] = bytemuck::cast(words.map(u32::to_le));
     let mut codes = [0; BLOCK];
-    for (i, byte) in words
-        .map(u32::to_le_bytes)
-        .as_flattened()
-        .iter()
-        .enumerate()
-    {
-        codes[i] = ((byte << 4) as i8) >> 4;
-        codes[16 + i] = (*byte as i8) >> 4;
+    let (low, high) = codes.split_at_mut(BLOCK / 2);
+    for ((low, high), byte) in low.iter_mut().zip(high).zip(bytes) {
+        *low = byte << 4 >> 4;
+        *high = byte >> 4;
     }
     codes
 }
@@ -177,14 +174,7 @@ pub(crate) fn unpack4(words: &[u32; 4]) -> [i8; BLOCK] {
 /// The codes of a q8 block.
 #[inline(always)]
 pub(crate) fn unpack8(words: &[u32; 8]) -> [i8; BLOCK] {
-    let mut codes = [0; BLOCK];
-    for (code, byte) in codes
-        .iter_mut()
-        .zip(words.map(u32::to_le_bytes).as_flattened())
-    {
-        *code = *byte as i8;
-    }
-    codes
+    bytemuck::cast(words.map(u32::to_le))
 }
 
 /// The codes of a block; `words` are [`Scheme::words`] many.

@@ -10,6 +10,7 @@ use std::path::Path;
 pub(crate) struct Options {
     json: bool,
     shapes: Option<String>,
+    devices: Option<String>,
 }
 
 impl Options {
@@ -20,22 +21,26 @@ impl Options {
         while let Some(word) = words.next() {
             match *word {
                 "--json" => options.json = true,
-                "--shapes" => {
-                    let shapes = words.next();
-                    let shapes =
-                        shapes.ok_or_else(|| Failure::Usage("--shapes of what?".into()))?;
-                    if !shapes
-                        .split(',')
-                        .all(|shape| ["S", "M", "V"].contains(&shape))
-                    {
-                        return Err(Failure::Usage(format!("--shapes {shapes} (S, M and V)")));
-                    }
-                    options.shapes = Some((*shapes).to_owned());
+                "--shapes" => options.shapes = Some(list(word, words.next(), &["S", "M", "V"])?),
+                "--devices" => {
+                    options.devices = Some(list(word, words.next(), &["wasm", "webgpu"])?);
                 }
                 other => return Err(Failure::Usage(format!("bench peers {other}"))),
             }
         }
         Ok(options)
+    }
+}
+
+/// Some of `known`, separated by commas.
+fn list(option: &str, given: Option<&&str>, known: &[&str]) -> Result<String, Failure> {
+    let given = given.copied().unwrap_or_default();
+    match given.split(',').all(|one| known.contains(&one)) {
+        true => Ok(given.to_owned()),
+        false => Err(Failure::Usage(format!(
+            "bench peers {option} {given} (of {}, with commas)",
+            known.join(", ")
+        ))),
     }
 }
 
@@ -54,6 +59,9 @@ pub(crate) fn bench(options: &Options) -> Result<(), Failure> {
     tests.env("ADEM_PEERS", &folder);
     if let Some(shapes) = &options.shapes {
         tests.env("ADEM_SHAPES", shapes);
+    }
+    if let Some(devices) = &options.devices {
+        tests.env("ADEM_DEVICES", devices);
     }
     if options.json {
         tests.env("ADEM_JSON", "1");

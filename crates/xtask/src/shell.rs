@@ -4,6 +4,7 @@ use std::{
     env, fmt, io,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::LazyLock,
 };
 use thiserror::Error;
 
@@ -42,10 +43,16 @@ pub(crate) enum Failure {
     },
 }
 
-/// The folder of the workspace.
+/// The folder of the workspace: that of the Cargo which runs this program, and not that in which it
+/// was compiled, for two copies of the source may share a target folder.
 pub(crate) fn root() -> &'static Path {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.ancestors().nth(2).unwrap_or(here)
+    static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
+        let here = env::var_os("CARGO_MANIFEST_DIR");
+        let here = here.map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+        let root = here.ancestors().nth(2).map(Path::to_owned);
+        root.unwrap_or(here)
+    });
+    &ROOT
 }
 
 /// Where Cargo puts what it builds.

@@ -1,6 +1,5 @@
 //! How fast products are on the processor at hand.
 
-use super::input::Input;
 use super::{HostMatrix, Level};
 use crate::blocks::{BLOCK, Scheme};
 
@@ -70,12 +69,18 @@ pub fn bench(shape: Shape, seconds: f64, clock: &dyn Fn() -> f64) -> Vec<Figure>
     for (name, matrix) in [("f32", float), packed(Scheme::Q8), packed(Scheme::Q4)] {
         let bytes = matrix.bytes();
         for level in Level::available() {
-            let mut run = || drop(matrix.multiply(level, &activations, false));
-            add(name, "f32", level, bytes, &mut run);
-            if name != "f32" {
-                let input = || Input::int8(&activations, cols);
-                let mut run = || drop(matrix.multiply_packed(level, &input(), false));
-                add(name, "int8", level, bytes, &mut run);
+            let x = &activations;
+            match name {
+                "f32" => {
+                    let mut run = || drop(matrix.multiply(level, x, false));
+                    add(name, "f32", level, bytes, &mut run);
+                }
+                _ => {
+                    let mut run = || drop(matrix.multiply_floats(level, x, false));
+                    add(name, "f32", level, bytes, &mut run);
+                    let mut run = || drop(matrix.multiply_bytes(level, x, false));
+                    add(name, "int8", level, bytes, &mut run);
+                }
             }
         }
     }

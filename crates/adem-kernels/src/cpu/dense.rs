@@ -36,15 +36,28 @@ pub(super) fn product<'a>(
     spread: bool,
 ) {
     let rows = out.len() * k / x.len().max(1);
-    if rows == 0 {
+    let multiply = |part, out: &mut [&mut [f32]]| level.dense(x, &weights(part), k, out);
+    panels([rows, k], 4, out, spread, multiply);
+}
+
+/// Fills `out` `[tokens, rows]` a panel of `rows` weights of `k` numbers at a time: `multiply` gets
+/// the range and its columns of `out`. A panel but the last is a multiple of `step` rows.
+pub(super) fn panels(
+    [rows, k]: [usize; 2],
+    step: usize,
+    out: &mut [f32],
+    spread: bool,
+    multiply: impl Fn(Range<usize>, &mut [&mut [f32]]) + Sync,
+) {
+    if rows == 0 || out.is_empty() {
         return;
     }
-    let panel = (PANEL / k).max(4);
+    let panel = (PANEL / k).max(1).next_multiple_of(step);
     #[cfg(not(target_arch = "wasm32"))]
     let (panel, threads) = match threads(out.len() * k) {
         // More panels than threads even out threads that are held up.
         threads @ 2.. if spread => {
-            let part = rows.div_ceil(4 * threads).next_multiple_of(4);
+            let part = rows.div_ceil(4 * threads).next_multiple_of(step);
             (panel.min(part), threads)
         }
         _ => (panel, 1),
@@ -52,8 +65,7 @@ pub(super) fn product<'a>(
     let _ = spread;
     let multiply = |(index, mut out): (usize, Vec<&mut [f32]>)| {
         let first = index * panel;
-        let weights = weights(first..(first + panel).min(rows));
-        level.dense(x, &weights, k, &mut out);
+        multiply(first..(first + panel).min(rows), &mut out);
     };
     let panels = columns(out, rows, panel);
     #[cfg(not(target_arch = "wasm32"))]

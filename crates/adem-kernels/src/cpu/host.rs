@@ -6,13 +6,14 @@ use std::ops::Range;
 #[cfg(not(target_arch = "wasm32"))]
 use rayon::prelude::*;
 
-use super::input::{Input, Values};
-use super::{Level, Rows, dense, unpack};
+use super::bytes::Bytes;
+use super::input::Input;
+use super::{Level, Rows, dense};
 use crate::blocks::{BLOCK, Scheme, unpack_row};
 use crate::variant::Format;
 
-/// Rows of activations from which weights are unpacked to floats, a panel at a time.
-const UNPACK_FROM: usize = 4;
+/// Rows of activations from which they are rounded to bytes.
+const BYTES_FROM: usize = 4;
 
 /// A weight matrix ready for products.
 #[derive(Debug, Clone, PartialEq)]
@@ -113,8 +114,9 @@ impl HostMatrix {
         }
     }
 
-    /// `X W^T` of f32 activations `[tokens, columns]`, `[tokens, rows]`. NaN or infinity in a row of
-    /// activations makes its outputs NaN or infinite.
+    /// `X W^T` of f32 activations `[tokens, columns]`, `[tokens, rows]`. With packed weights, four
+    /// and more rows of activations are rounded to bytes (`cpu::bytes`). NaN or infinity in a row
+    /// of activations makes its outputs NaN or infinite.
     pub fn times(&self, x: &[f32]) -> Vec<f32> {
         self.multiply(Level::best(), x, true)
     }
@@ -123,17 +125,36 @@ impl HostMatrix {
     /// be `spread` and worth it.
     pub(super) fn multiply(&self, level: Level, x: &[f32], spread: bool) -> Vec<f32> {
         let tokens = x.len() / self.columns;
-        if tokens < UNPACK_FROM && matches!(self.weights, Weights::Packed { .. }) {
-            return self.multiply_packed(level, &Input::float(x, self.columns), spread);
+        match self.weights {
+            Weights::Packed { .. } if tokens < BYTES_FROM => self.multiply_floats(level, x, spread),
+            Weights::Packed { .. } => self.multiply_bytes(level, x, spread),
+            Weights::Float(_) => {
+                let mut out = vec![0.0; tokens * self.rows];
+                let weights = |range| self.floats(range);
+                dense::product(level, x, self.columns, weights, &mut out, spread);
+                out
+            }
         }
-        let mut out = vec![0.0; tokens * self.rows];
-        let weights = |range| self.floats(range);
-        dense::product(level, x, self.columns, weights, &mut out, spread);
+    }
+
+    /// [`multiply`](Self::multiply) of packed weights with activations rounded to bytes; floats give
+    /// nothing.
+    pub(super) fn multiply_bytes(&self, level: Level, x: &[f32], spread: bool) -> Vec<f32> {
+        let x = Bytes::new(x, self.columns);
+        let mut out = vec![0.0; x.tokens() * self.rows];
+        let size = [self.rows, self.columns];
+        dense::panels(size, Level::ROWS, &mut out, spread, |rows, out| {
+            if let Some(part) = self.packed_rows(rows) {
+                level.bytes(part, &x, out);
+            }
+        });
         out
     }
 
-    /// [`multiply`](Self::multiply) of packed weights as they are; floats give nothing.
-    pub(super) fn multiply_packed(&self, level: Level, x: &Input, spread: bool) -> Vec<f32> {
+    /// [`multiply`](Self::multiply) of packed weights with activations as they are; floats give
+    /// nothing.
+    pub(super) fn multiply_floats(&self, level: Level, x: &[f32], spread: bool) -> Vec<f32> {
+        let x = &Input::new(x, self.columns);
         let tokens = x.tokens();
         let mut out = vec![0.0; tokens * self.rows];
         if tokens == 0 {
@@ -173,26 +194,29 @@ impl HostMatrix {
 
     /// As many rows from `first` on as `out` has room for.
     fn part(&self, level: Level, first: usize, x: &Input, out: &mut [f32]) {
+        let rows = out.len() / x.tokens();
+        if let Some(part) = self.packed_rows(first..first + rows) {
+            level.float(part, x.blocks(), out);
+        }
+    }
+
+    /// Rows `range` of packed weights.
+    fn packed_rows(&self, range: Range<usize>) -> Option<Rows<'_>> {
         let Weights::Packed {
             scheme,
             words,
             scales,
         } = &self.weights
         else {
-            return;
+            return None;
         };
-        let (blocks, rows) = (self.blocks(), out.len() / x.tokens());
-        let row_words = blocks * scheme.words();
-        let part = Rows {
+        let blocks = self.blocks();
+        let row = blocks * scheme.words();
+        Some(Rows {
             scheme: *scheme,
             blocks,
-            words: &words[first * row_words..][..rows * row_words],
-            scales: &scales[first * blocks..][..rows * blocks],
-        };
-        match x.values() {
-            Values::Int8(x) if x.len() >= UNPACK_FROM * blocks => unpack::int8(level, part, x, out),
-            Values::Int8(x) => level.int8(part, x, out),
-            Values::Float(x) => level.float(part, x, out),
-        }
+            words: &words[range.start * row..range.end * row],
+            scales: &scales[range.start * blocks..range.end * blocks],
+        })
     }
 }

@@ -1,11 +1,9 @@
 //! Products with fixed weights on the processor: `Y = X W^T` for one row of activations (decoding)
 //! or many (prefill, vision), and what a vision encoder does between them.
 //!
-//! For a few rows quantised weights stay packed. Activations are either floats as given, or
-//! quantised on the way in to bytes with one scale per 32 columns, which turns a block's 32
-//! products into a few integer instructions; block sums are exact in `i32` then, and are scaled and
-//! added in `f32`. For many rows weights are unpacked to floats, one panel at a time that stays in
-//! the cache, and multiplied as float weights are.
+//! For a few rows quantised weights are multiplied packed as they are, with activations as they
+//! are. For many rows activations are rounded to bytes with one scale per 32 columns ([`bytes`]),
+//! which makes half as many instructions of a product as floats would.
 //!
 //! Which instructions: AVX-512 VNNI or AVX2 where the processor has them, looked up at run time;
 //! SIMD128 in WebAssembly built for it; otherwise plain Rust that the compiler turns into vectors.
@@ -15,14 +13,15 @@
 
 mod attention;
 mod bench;
+mod bytes;
 mod dense;
+mod four;
 mod host;
 mod input;
 mod pointwise;
 #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
 mod portable;
 mod rows;
-mod unpack;
 mod walk;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod wasm;
@@ -32,8 +31,8 @@ mod x86;
 use crate::blocks::{BLOCK, Scheme};
 pub(crate) use attention::self_attention;
 pub use bench::{Figure, Shape, bench};
+use bytes::Bytes;
 pub(crate) use host::HostMatrix;
-use input::Codes;
 pub(crate) use pointwise::{gelu, quick_gelu, silu, softmax};
 pub(crate) use rows::{
     Turned, cross_attention, layer_norm, mask, products, rms_norm, smallest, times,
@@ -62,6 +61,9 @@ enum Level {
 }
 
 impl Level {
+    /// Most rows of weights that any level computes together.
+    const ROWS: usize = 16 * bytes::GROUPS;
+
     /// The level that is always there.
     #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
     const BASE: Self = Self::Portable;
@@ -84,19 +86,19 @@ impl Level {
         Self::available().next().unwrap_or(Self::BASE)
     }
 
-    /// Packed weights times bytes: outputs `[rows, tokens]` of activations `[tokens, blocks]`.
-    fn int8(self, part: Rows<'_>, x: &[Codes], out: &mut [f32]) {
+    /// Packed weights times bytes, for many rows of activations: to one row of outputs each.
+    fn bytes(self, part: Rows<'_>, x: &Bytes, out: &mut [&mut [f32]]) {
         match self {
             #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
-            Self::Portable => portable::int8(part, x, out),
+            Self::Portable => portable::bytes(part, x, out),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 | Self::Avx512 => x86::int8(self == Self::Avx512, part, x, out),
+            Self::Avx2 | Self::Avx512 => x86::bytes(self == Self::Avx512, part, x, out),
             #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-            Self::Simd128 => wasm::int8(part, x, out),
+            Self::Simd128 => wasm::bytes(part, x, out),
         }
     }
 
-    /// Packed weights times floats, as [`Level::int8`].
+    /// Packed weights times floats: outputs `[rows, tokens]` of activations `[tokens, blocks]`.
     fn float(self, part: Rows<'_>, x: &[[f32; BLOCK]], out: &mut [f32]) {
         match self {
             #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]

@@ -1,33 +1,49 @@
 //! Inner loops in plain Rust, for processors without ones of their own.
 
 use super::Rows;
+use super::bytes::{Bytes, Lanes, PAIRS, Pair, tiles as tiles_of_bytes};
 use super::dense::tiles;
-use super::input::Codes;
 use super::walk::{Packed, walk};
-use crate::blocks::{BLOCK, Scheme};
-use crate::blocks::{unpack4, unpack8};
+use crate::blocks::{BLOCK, Scheme, unpack, unpack4, unpack8};
 
 /// Lanes a block's products are added in.
 const LANES: usize = 8;
 
-/// Packed weights times bytes.
-pub(super) fn int8(part: Rows<'_>, x: &[Codes], out: &mut [f32]) {
-    fn step(sum: f32, codes: [i8; BLOCK], x: &Codes, scale: f32) -> f32 {
-        let products = codes.iter().zip(&x.codes);
-        let dot: i32 = products.map(|(w, x)| i32::from(*w) * i32::from(*x)).sum();
-        sum + dot as f32 * (scale * x.scale)
-    }
-    let blocks = part.blocks;
-    match part.scheme {
-        Scheme::Q4 => {
-            let step = |sum, (words, scale), x: &Codes| step(sum, unpack4(words), x, scale);
-            walk(Packed::<4>::new(part), blocks, x, out, 0.0, step, |sum| sum);
+/// Packed weights times bytes, for many rows of activations.
+pub(super) fn bytes(part: Rows<'_>, x: &Bytes, out: &mut [&mut [f32]]) {
+    const WIDTH: usize = 4;
+    let lanes = Lanes {
+        zero: ([0i32; WIDTH], [0f32; WIDTH]),
+        turn: turned,
+        new: |scales| scales,
+        dot: |mut sum: [i32; WIDTH], x: Pair, w: [Pair; WIDTH]| {
+            for (sum, w) in sum.iter_mut().zip(w) {
+                *sum += i32::from(w[0]) * i32::from(x[0]) + i32::from(w[1]) * i32::from(x[1]);
+            }
+            sum
+        },
+        scale: |mut sum: [f32; WIDTH], dot: [i32; WIDTH], w: [f32; WIDTH], x| {
+            for ((sum, dot), w) in sum.iter_mut().zip(dot).zip(w) {
+                *sum += dot as f32 * (w * x);
+            }
+            sum
+        },
+        take: |sum| sum,
+    };
+    tiles_of_bytes(part, x, out, &lanes);
+}
+
+/// The blocks of `L` rows as vectors would have them.
+#[inline(always)]
+pub(super) fn turned<const L: usize>(scheme: Scheme, words: [&[u32]; L]) -> [[Pair; L]; PAIRS] {
+    let mut turned = [[[0; 2]; L]; PAIRS];
+    for (lane, words) in words.into_iter().enumerate() {
+        let pairs: [Pair; PAIRS] = bytemuck::cast(unpack(scheme, words).map(i16::from));
+        for (turned, pair) in turned.iter_mut().zip(pairs) {
+            turned[lane] = pair;
         }
-        Scheme::Q8 => {
-            let step = |sum, (words, scale), x: &Codes| step(sum, unpack8(words), x, scale);
-            walk(Packed::<8>::new(part), blocks, x, out, 0.0, step, |sum| sum);
-        }
     }
+    turned
 }
 
 /// Packed weights times floats.

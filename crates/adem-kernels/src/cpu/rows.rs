@@ -6,6 +6,7 @@ use std::ops::Range;
 #[cfg(not(target_arch = "wasm32"))]
 use rayon::prelude::*;
 
+use super::four::{self, Four, change};
 use super::{Level, dense};
 use crate::RopeStyle;
 
@@ -65,10 +66,11 @@ pub(crate) fn smallest(mut scores: Vec<f32>, index: usize) -> f32 {
 /// Root-mean-square normalisation of rows as long as `gain`, in place.
 pub(crate) fn rms_norm(values: &mut [f32], gain: &[f32], eps: f64) {
     for row in values.chunks_exact_mut(gain.len().max(1)) {
-        let mean = sum(row, |x| x * x) / row.len() as f32;
-        let scale = 1.0 / (mean + eps as f32).sqrt();
+        let mean = four::sum(row, |x| x * x) / row.len() as f32;
+        let scale = Four::splat(1.0 / (mean + eps as f32).sqrt());
+        change(row, |x| x * scale);
         for (x, gain) in row.iter_mut().zip(gain) {
-            *x *= scale * gain;
+            *x *= gain;
         }
     }
 }
@@ -77,26 +79,14 @@ pub(crate) fn rms_norm(values: &mut [f32], gain: &[f32], eps: f64) {
 pub(crate) fn layer_norm(values: &mut [f32], [gain, shift]: [&[f32]; 2], eps: f64) {
     for row in values.chunks_exact_mut(gain.len().max(1)) {
         let count = row.len() as f32;
-        let mean = sum(row, |x| x) / count;
-        let variance = sum(row, |x| (x - mean) * (x - mean)) / count;
-        let scale = 1.0 / (variance + eps as f32).sqrt();
+        let mean = Four::splat(four::sum(row, |x| x) / count);
+        let variance = four::sum(row, |x| (x - mean) * (x - mean)) / count;
+        let scale = Four::splat(1.0 / (variance + eps as f32).sqrt());
+        change(row, |x| (x - mean) * scale);
         for ((x, gain), shift) in row.iter_mut().zip(gain).zip(shift) {
-            *x = (*x - mean) * scale * gain + shift;
+            *x = *x * gain + shift;
         }
     }
-}
-
-/// The sum of `f` over a row, in several lanes.
-#[inline(always)]
-fn sum(row: &[f32], f: impl Fn(f32) -> f32) -> f32 {
-    let (lanes, rest) = row.as_chunks::<8>();
-    let mut sums = [0.0; 8];
-    for lane in lanes {
-        for (sum, x) in sums.iter_mut().zip(lane) {
-            *sum += f(*x);
-        }
-    }
-    sums.iter().sum::<f32>() + rest.iter().map(|x| f(*x)).sum::<f32>()
 }
 
 /// Angles of rotary embedding, `[batch or 1, tokens, head / 2]`.

@@ -1,7 +1,6 @@
 #![allow(clippy::unwrap_used)]
 use proptest::prelude::*;
 
-use super::input::Input;
 use super::*;
 
 /// What the product means, in double precision: outputs, and for each the sum of magnitudes.
@@ -100,16 +99,16 @@ proptest! {
             let exact = reference(&matrix, &x, tokens);
             let rounded = reference(&matrix, &as_bytes(&x, cols), tokens);
             let unpacked = HostMatrix::float([rows, cols], matrix.floats(0..rows).into_owned());
-            let float = Input::float(&x, cols);
-            let int8 = Input::int8(&x, cols);
             for level in Level::available() {
-                close(&matrix.multiply(level, &x, true), &exact, 1e-5)?;
                 close(&unpacked.multiply(level, &x, true), &exact, 1e-5)?;
-                close(&matrix.multiply_packed(level, &float, true), &exact, 1e-5)?;
-                let y = matrix.multiply_packed(level, &int8, true);
+                let floats = matrix.multiply_floats(level, &x, true);
+                close(&floats, &exact, 1e-5)?;
+                let bytes = matrix.multiply_bytes(level, &x, true);
                 // An activation half way between two bytes may go either way.
                 let ties = 0.6 / 127.0 / 32.0;
-                close(&y, &rounded, 1e-5 + ties)?;
+                close(&bytes, &rounded, 1e-5 + ties)?;
+                let used = if tokens < 4 { floats } else { bytes };
+                prop_assert_eq!(matrix.multiply(level, &x, true), used);
             }
         }
     }
@@ -124,9 +123,8 @@ proptest! {
             let words = vec![word; rows * blocks * scheme.words()];
             let matrix = HostMatrix::packed(scheme, [rows, cols], words, vec![1.0; rows * blocks]);
             let expected = reference(&matrix, &x, tokens);
-            let input = Input::int8(&x, cols);
             for level in Level::available() {
-                let y = matrix.multiply_packed(level, &input, true);
+                let y = matrix.multiply_bytes(level, &x, true);
                 for (y, (value, _)) in y.iter().zip(&expected) {
                     prop_assert_eq!(f64::from(*y), *value, "{:?} {:x} {:?}", scheme, word, level);
                 }
@@ -152,11 +150,9 @@ fn threads_change_nothing() {
     };
     for scheme in [Scheme::Q4, Scheme::Q8] {
         let matrix = matrix(scheme, rows, cols, &w);
-        for input in [Input::int8(&x, cols), Input::float(&x, cols)] {
-            let multiply = || matrix.multiply_packed(Level::best(), &input, true);
-            let run = |threads: usize| pool(threads).install(multiply);
-            assert_eq!(run(1), run(3));
-        }
+        let multiply = || matrix.multiply_floats(Level::best(), &x, true);
+        let run = |threads: usize| pool(threads).install(multiply);
+        assert_eq!(run(1), run(3));
         let x = wave(37 * cols);
         let run = |threads: usize| pool(threads).install(|| matrix.times(&x));
         assert_eq!(run(1), run(3));
@@ -172,9 +168,11 @@ fn poisoned_activations_poison_their_token_only() {
         x[cols + 69] = poison;
         for scheme in [Scheme::Q4, Scheme::Q8] {
             let matrix = matrix(scheme, rows, cols, &w);
-            for input in [Input::int8(&x, cols), Input::float(&x, cols)] {
-                for level in Level::available() {
-                    let y = matrix.multiply_packed(level, &input, true);
+            for level in Level::available() {
+                for y in [
+                    matrix.multiply_floats(level, &x, true),
+                    matrix.multiply_bytes(level, &x, true),
+                ] {
                     assert!(y[..rows].iter().all(|y| y.is_finite()), "{level:?}");
                     assert!(y[rows..].iter().all(|y| !y.is_finite()), "{level:?}");
                 }
@@ -187,8 +185,7 @@ fn poisoned_activations_poison_their_token_only() {
 fn activations_too_small_for_a_scale_count_as_nothing() {
     let matrix = matrix(Scheme::Q8, 1, 32, &[1.0; 32]);
     for tiny in [0.0, -0.0, f32::MIN_POSITIVE / 1024.0, 1e-45] {
-        let input = Input::int8(&[tiny; 32], 32);
-        let y = matrix.multiply_packed(Level::best(), &input, true);
+        let y = matrix.multiply_bytes(Level::best(), &[tiny; 32], true);
         assert!(y[0].abs() < 1e-36, "{tiny:e}: {}", y[0]);
     }
 }

@@ -1,53 +1,79 @@
 //! Inner loops for WebAssembly's SIMD128.
-//!
-//! For products with bytes, vectors are taken as eight 16-bit lanes of two bytes each. A shift to
-//! the left and a mask bring each nibble (q4) or byte (q8) to the top of its lane, where it is 4096
-//! or 256 times its code with the sign in place, ready for `i32x4.dot_i16x8_s`; the power of two is
-//! taken out of the finished sum. A block's 32 products stay below 2^28.
 
 use std::arch::wasm32::*;
 
 use super::Rows;
+use super::bytes::{Bytes, Lanes, PAIRS, Pair, tiles as tiles_of_bytes};
 use super::dense::tiles;
-use super::input::Codes;
 use super::walk::{Packed, walk};
 use crate::blocks::{BLOCK, Scheme};
 
-/// Packed weights times bytes.
-pub(super) fn int8(part: Rows<'_>, x: &[Codes], out: &mut [f32]) {
-    let (blocks, zero) = (part.blocks, f32x4_splat(0.0));
-    match part.scheme {
-        Scheme::Q4 => {
-            let top = u16x8_splat(0xf000);
-            let step = |sum, (words, scale): (&[u32; 4], f32), x: &Codes| {
+/// Packed weights times bytes, for many rows of activations.
+pub(super) fn bytes(part: Rows<'_>, x: &Bytes, out: &mut [&mut [f32]]) {
+    let lanes = Lanes {
+        zero: (i32x4_splat(0), f32x4_splat(0.0)),
+        turn: turned,
+        new: |[a, b, c, d]: [f32; 4]| f32x4(a, b, c, d),
+        dot: |sum, x: Pair, w| {
+            let x = i32x4_splat(bytemuck::cast(x));
+            i32x4_add(sum, i32x4_dot_i16x8(x, w))
+        },
+        scale: |sum, dot, w, x| {
+            let scale = f32x4_mul(w, f32x4_splat(x));
+            f32x4_add(sum, f32x4_mul(f32x4_convert_i32x4(dot), scale))
+        },
+        take: |sum| {
+            [
+                f32x4_extract_lane::<0>(sum),
+                f32x4_extract_lane::<1>(sum),
+                f32x4_extract_lane::<2>(sum),
+                f32x4_extract_lane::<3>(sum),
+            ]
+        },
+    };
+    tiles_of_bytes(part, x, out, &lanes);
+}
+
+/// The blocks of four rows: pairs of codes, a row in each lane.
+#[inline(always)]
+fn turned(scheme: Scheme, words: [&[u32]; 4]) -> [v128; PAIRS] {
+    // Sixteen bytes of each row are eight pairs, two vectors of four.
+    let halves = words.map(
+        |words| match (scheme, words.first_chunk(), words.first_chunk()) {
+            (Scheme::Q4, Some(words), _) => {
                 let nibbles = vector(words);
-                let lanes = [
-                    i16x8_shl(nibbles, 12),
-                    v128_and(i16x8_shl(nibbles, 4), top),
-                    v128_and(i16x8_shl(nibbles, 8), top),
-                    v128_and(nibbles, top),
-                ];
-                dot(sum, lanes, x, scale)
-            };
-            let finish = |sum| total(sum) / 4096.0;
-            walk(Packed::<4>::new(part), blocks, x, out, zero, step, finish);
-        }
-        Scheme::Q8 => {
-            let top = u16x8_splat(0xff00);
-            let step = |sum, (words, scale): (&[u32; 8], f32), x: &Codes| {
-                let [low, high] = vectors(words);
-                let lanes = [
-                    i16x8_shl(low, 8),
-                    v128_and(low, top),
-                    i16x8_shl(high, 8),
-                    v128_and(high, top),
-                ];
-                dot(sum, lanes, x, scale)
-            };
-            let finish = |sum| total(sum) / 256.0;
-            walk(Packed::<8>::new(part), blocks, x, out, zero, step, finish);
-        }
+                [i8x16_shr(i8x16_shl(nibbles, 4), 4), i8x16_shr(nibbles, 4)]
+            }
+            (Scheme::Q8, _, Some(words)) => vectors(words),
+            _ => [u32x4_splat(0); 2],
+        },
+    );
+    let mut pairs = [u32x4_splat(0); PAIRS];
+    for (index, pairs) in pairs.as_chunks_mut().0.iter_mut().enumerate() {
+        let quads = halves.map(|halves| match index % 2 {
+            0 => i16x8_extend_low_i8x16(halves[index / 2]),
+            _ => i16x8_extend_high_i8x16(halves[index / 2]),
+        });
+        *pairs = transposed(quads);
     }
+    pairs
+}
+
+/// Four by four numbers of 32 bits turned.
+#[inline(always)]
+fn transposed([a, b, c, d]: [v128; 4]) -> [v128; 4] {
+    let low = [
+        i32x4_shuffle::<0, 4, 1, 5>(a, b),
+        i32x4_shuffle::<0, 4, 1, 5>(c, d),
+    ];
+    let high = [
+        i32x4_shuffle::<2, 6, 3, 7>(a, b),
+        i32x4_shuffle::<2, 6, 3, 7>(c, d),
+    ];
+    let halves =
+        |[ab, cd]: [v128; 2]| [i64x2_shuffle::<0, 2>(ab, cd), i64x2_shuffle::<1, 3>(ab, cd)];
+    let ([a, b], [c, d]) = (halves(low), halves(high));
+    [a, b, c, d]
 }
 
 /// Packed weights times floats.
@@ -80,28 +106,6 @@ pub(super) fn dense(a: &[f32], b: &[f32], k: usize, out: &mut [&mut [f32]]) {
     let load = |x: &[f32; 4]| f32x4(x[0], x[1], x[2], x[3]);
     let add = |sum, a, b| f32x4_add(sum, f32x4_mul(a, b));
     tiles((a, b, k), out, f32x4_splat(0.0), load, add, total);
-}
-
-/// `sum + (lanes . codes) * scale` in four parts.
-#[inline(always)]
-fn dot(sum: v128, lanes: [v128; 4], x: &Codes, scale: f32) -> v128 {
-    let codes = x.codes.as_chunks::<8>().0;
-    let codes: [v128; 4] = std::array::from_fn(|i| {
-        let [a, b, c, d, e, f, g, h] = codes[i];
-        i16x8(a, b, c, d, e, f, g, h)
-    });
-    let dot = i32x4_add(
-        i32x4_add(
-            i32x4_dot_i16x8(lanes[0], codes[0]),
-            i32x4_dot_i16x8(lanes[1], codes[1]),
-        ),
-        i32x4_add(
-            i32x4_dot_i16x8(lanes[2], codes[2]),
-            i32x4_dot_i16x8(lanes[3], codes[3]),
-        ),
-    );
-    let scale = f32x4_splat(scale * x.scale);
-    f32x4_add(sum, f32x4_mul(f32x4_convert_i32x4(dot), scale))
 }
 
 /// `sum + (bytes . x) * scale` in four parts.

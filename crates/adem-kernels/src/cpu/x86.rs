@@ -1,17 +1,12 @@
 //! Inner loops for AVX2, and for AVX-512 with VNNI.
 //!
-//! Bytes are multiplied unsigned by signed. With VNNI the weights are made unsigned by adding 128
-//! (q8) or 8 (q4), which flips their sign bit, and the sum starts at minus what that adds. AVX2
-//! adds pairs in 16 bits, where that could overflow for q8: there the weights' signs move
-//! to the activations.
-//!
 //! `unsafe` is here alone, and for one thing: calling functions that are compiled for features
 //! the whole program is not. The features are looked up first.
 
 use std::arch::x86_64::*;
 
+use super::bytes::{Bytes, Lanes, Pair, tiles as tiles_of_bytes};
 use super::dense::tiles;
-use super::input::Codes;
 use super::walk::{Packed, walk};
 use super::{Rows, portable};
 use crate::blocks::{BLOCK, Scheme};
@@ -47,13 +42,13 @@ macro_rules! dispatch {
     }};
 }
 
-/// Packed weights times bytes.
-pub(super) fn int8(avx512: bool, part: Rows<'_>, x: &[Codes], out: &mut [f32]) {
+/// Packed weights times bytes, for many rows of activations.
+pub(super) fn bytes(avx512: bool, part: Rows<'_>, x: &Bytes, out: &mut [&mut [f32]]) {
     dispatch!(
         avx512,
-        int8_avx512,
-        int8_avx2,
-        portable::int8,
+        bytes_avx512,
+        bytes_avx2,
+        portable::bytes,
         (part, x, out)
     );
 }
@@ -81,63 +76,45 @@ pub(super) fn dense(avx512: bool, a: &[f32], b: &[f32], k: usize, out: &mut [&mu
 }
 
 #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vl,avx512vnni")]
-fn int8_avx512(part: Rows<'_>, x: &[Codes], out: &mut [f32]) {
-    let (blocks, zero) = (part.blocks, _mm256_setzero_ps());
-    match part.scheme {
-        Scheme::Q4 => {
-            let step = |sum, (words, scale): (&_, f32), x: &Codes| {
-                let start = _mm256_slli_epi32::<3>(load(&x.minus));
-                let dot = _mm256_dpbusd_epi32(start, plus8(words), load(&x.codes));
-                scaled(sum, dot, scale * x.scale)
-            };
-            walk(Packed::<4>::new(part), blocks, x, out, zero, step, |sum| {
-                total(sum)
-            });
-        }
-        Scheme::Q8 => {
-            let flip = _mm256_set1_epi8(-128);
-            let step = |sum, (words, scale): (&[u32; 8], f32), x: &Codes| {
-                let start = _mm256_slli_epi32::<7>(load(&x.minus));
-                let weights = _mm256_xor_si256(load(words), flip);
-                let dot = _mm256_dpbusd_epi32(start, weights, load(&x.codes));
-                scaled(sum, dot, scale * x.scale)
-            };
-            walk(Packed::<8>::new(part), blocks, x, out, zero, step, |sum| {
-                total(sum)
-            });
-        }
-    }
+fn bytes_avx512(part: Rows<'_>, x: &Bytes, out: &mut [&mut [f32]]) {
+    let lanes = Lanes {
+        zero: (_mm512_setzero_si512(), _mm512_setzero_ps()),
+        turn: |scheme, words: [&[u32]; 16]| {
+            portable::turned(scheme, words).map(bytemuck::cast::<_, __m512i>)
+        },
+        new: |scales: [f32; 16]| bytemuck::cast::<_, __m512>(scales),
+        dot: |sum, x: Pair, w: __m512i| {
+            let x = _mm512_set1_epi32(bytemuck::cast(x));
+            _mm512_dpwssd_epi32(sum, x, w)
+        },
+        scale: |sum, dot, w: __m512, x| {
+            let scale = _mm512_mul_ps(w, _mm512_set1_ps(x));
+            _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), scale, sum)
+        },
+        take: |sum: __m512| bytemuck::cast::<_, [f32; 16]>(sum),
+    };
+    tiles_of_bytes(part, x, out, &lanes);
 }
 
 #[target_feature(enable = "avx2,fma")]
-fn int8_avx2(part: Rows<'_>, x: &[Codes], out: &mut [f32]) {
-    let (blocks, zero) = (part.blocks, _mm256_setzero_ps());
-    let ones = _mm256_set1_epi16(1);
-    match part.scheme {
-        Scheme::Q4 => {
-            let step = |sum, (words, scale): (&_, f32), x: &Codes| {
-                let start = _mm256_slli_epi32::<3>(load(&x.minus));
-                let pairs = _mm256_maddubs_epi16(plus8(words), load(&x.codes));
-                let dot = _mm256_add_epi32(start, _mm256_madd_epi16(pairs, ones));
-                scaled(sum, dot, scale * x.scale)
-            };
-            walk(Packed::<4>::new(part), blocks, x, out, zero, step, |sum| {
-                total(sum)
-            });
-        }
-        Scheme::Q8 => {
-            let step = |sum, (words, scale): (&[u32; 8], f32), x: &Codes| {
-                let weights = load(words);
-                let signed = _mm256_sign_epi8(load(&x.codes), weights);
-                let pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(weights), signed);
-                let dot = _mm256_madd_epi16(pairs, ones);
-                scaled(sum, dot, scale * x.scale)
-            };
-            walk(Packed::<8>::new(part), blocks, x, out, zero, step, |sum| {
-                total(sum)
-            });
-        }
-    }
+fn bytes_avx2(part: Rows<'_>, x: &Bytes, out: &mut [&mut [f32]]) {
+    let lanes = Lanes {
+        zero: (_mm256_setzero_si256(), _mm256_setzero_ps()),
+        turn: |scheme, words: [&[u32]; 8]| {
+            portable::turned(scheme, words).map(bytemuck::cast::<_, __m256i>)
+        },
+        new: |scales: [f32; 8]| bytemuck::cast::<_, __m256>(scales),
+        dot: |sum, x: Pair, w: __m256i| {
+            let x = _mm256_set1_epi32(bytemuck::cast(x));
+            _mm256_add_epi32(sum, _mm256_madd_epi16(x, w))
+        },
+        scale: |sum, dot, w: __m256, x| {
+            let scale = _mm256_mul_ps(w, _mm256_set1_ps(x));
+            _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot), scale, sum)
+        },
+        take: |sum: __m256| bytemuck::cast::<_, [f32; 8]>(sum),
+    };
+    tiles_of_bytes(part, x, out, &lanes);
 }
 
 #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vl,avx512vnni")]
@@ -234,13 +211,6 @@ fn plus8(words: &[u32; 4]) -> __m256i {
 #[target_feature(enable = "avx2")]
 fn signed4(words: &[u32; 4]) -> __m256i {
     _mm256_sub_epi8(plus8(words), _mm256_set1_epi8(8))
-}
-
-/// `sum + dot * scale` in each lane.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn scaled(sum: __m256, dot: __m256i, scale: f32) -> __m256 {
-    _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot), _mm256_set1_ps(scale), sum)
 }
 
 /// The sum of the lanes.
