@@ -1,6 +1,6 @@
 //! A graphics device that is lost while a text is written.
 
-use adem_model::ModelError;
+use adem_model::{ModelError, Sampling};
 use adem_package::Folder;
 use adem_pipeline::testing::write_tiny_package;
 use adem_pipeline::{Captioner, PipelineError, Request};
@@ -41,23 +41,33 @@ fn a_lost_device_ends_the_text_with_an_error() {
     }
     let folder = tempfile::tempdir().unwrap();
     write_tiny_package(folder.path(), 6).unwrap();
-    pollster::block_on(async {
-        let (device, handle) = fragile().await;
-        let captioner = Captioner::load(Folder::new(folder.path()), |_| {}, &device);
-        let captioner = captioner.await.unwrap();
-        let mut session = captioner
-            .start(Request::caption(pictures::ordinary()))
-            .unwrap();
-        session.next().await.unwrap();
-        handle.destroy();
-        let error = loop {
-            match session.next().await {
-                Ok(Some(_)) => {}
-                Ok(None) => panic!("the text went on to its end"),
-                Err(error) => break error,
-            }
-        };
-        let read = matches!(error, PipelineError::Model(ModelError::Read(_)));
-        assert!(read, "{error:?}");
-    });
+    let drawn = Sampling::TopP {
+        temperature: 1.0,
+        top_p: 0.9,
+        seed: 1,
+    };
+    for sampling in [Sampling::Greedy, drawn] {
+        pollster::block_on(async {
+            let (device, handle) = fragile().await;
+            let captioner = Captioner::load(Folder::new(folder.path()), |_| {}, &device);
+            let captioner = captioner.await.unwrap();
+            let mut session = captioner
+                .start(Request {
+                    sampling,
+                    ..Request::caption(pictures::ordinary())
+                })
+                .unwrap();
+            session.next().await.unwrap();
+            handle.destroy();
+            let error = loop {
+                match session.next().await {
+                    Ok(Some(_)) => {}
+                    Ok(None) => panic!("the text went on to its end"),
+                    Err(error) => break error,
+                }
+            };
+            let read = matches!(error, PipelineError::Model(ModelError::Read(_)));
+            assert!(read, "{error:?}");
+        });
+    }
 }

@@ -44,7 +44,7 @@ pub use decode::{Heads, RopeStyle, attention, next_token, rope_append, self_atte
 pub use linear::{Epilogue, linear};
 pub use matrix::Matrix;
 pub use norm::{layer_norm, rms_norm};
-pub use reading::{DeviceError, IdReading};
+pub use reading::{DeviceError, IdReading, read_floats};
 pub use threshold::{drop_index, keep_mask};
 pub use tune::{Timing, tune, tune_once};
 

@@ -1,13 +1,13 @@
-//! Token ids on their way from the device.
+//! Results on their way from the device.
 
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::panic::{self, AssertUnwindSafe};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{DType, Int, Tensor};
 
 /// The device failed, or was lost: nothing on it can be read any more. In the device's own words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -93,12 +93,18 @@ fn ask(reading: &mut Reading) -> Poll<Result<i64, DeviceError>> {
     look(reading, &mut Context::from_waker(Waker::noop()))
 }
 
-/// Polls a reading. Where a device is destroyed after its copy has come and before it is looked at,
-/// the runtime below panics over the buffer that is gone: an error like any other loss.
 fn look(reading: &mut Reading, context: &mut Context<'_>) -> Poll<Result<i64, DeviceError>> {
-    let poll = panic::catch_unwind(AssertUnwindSafe(|| reading.as_mut().poll(context)));
-    let gone = || DeviceError("the device was lost while a result was read".to_owned());
-    poll.unwrap_or_else(|_| Poll::Ready(Err(gone())))
+    guarded(reading.as_mut(), context).unwrap_or_else(|error| Poll::Ready(Err(error)))
+}
+
+/// Polls what reads from a device. Where that is destroyed after its copy has come and before it is
+/// looked at, the runtime below panics over the buffer that is gone: an error like any other loss.
+fn guarded<F: Future + ?Sized>(
+    reading: Pin<&mut F>,
+    context: &mut Context<'_>,
+) -> Result<Poll<F::Output>, DeviceError> {
+    let poll = panic::catch_unwind(AssertUnwindSafe(|| reading.poll(context)));
+    poll.map_err(|_| DeviceError("the device was lost while a result was read".to_owned()))
 }
 
 async fn read(id: Tensor<1, Int>) -> Result<i64, DeviceError> {
@@ -109,4 +115,22 @@ async fn read(id: Tensor<1, Int>) -> Result<i64, DeviceError> {
     let data = id.into_data_async().await;
     let data = data.map_err(|e| DeviceError(e.to_string()))?;
     data.iter::<i64>().next().ok_or_else(DeviceError::nothing)
+}
+
+/// A tensor's values, as f32.
+///
+/// # Errors
+/// Where the device fails or is lost, before or while this waits.
+pub async fn read_floats<const D: usize>(x: Tensor<D>) -> Result<Vec<f32>, DeviceError> {
+    let mut reading = pin!(async {
+        let data = x.cast(DType::F32).into_data_async().await;
+        let data = data.map_err(|e| DeviceError(e.to_string()))?;
+        let values = data.try_into_vec();
+        values.map_err(|e| DeviceError(format!("{e:?}")))
+    });
+    poll_fn(|context| match guarded(reading.as_mut(), context) {
+        Ok(poll) => poll,
+        Err(error) => Poll::Ready(Err(error)),
+    })
+    .await
 }

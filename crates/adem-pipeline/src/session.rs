@@ -236,8 +236,7 @@ impl<'c> Session<'c> {
 /// devices work behind the caller's back, and a time without its work would be no time.
 async fn wait_for(features: Tensor<3>) -> Result<(), PipelineError> {
     let one = features.narrow(0, 0, 1).narrow(1, 0, 1).narrow(2, 0, 1);
-    match one.into_data_async().await {
-        Ok(_) => Ok(()),
-        Err(error) => Err(ModelError::Read(error.to_string()).into()),
-    }
+    let read = adem_kernels::read_floats(one).await;
+    read.map_err(|error| ModelError::Read(error.to_string()))?;
+    Ok(())
 }

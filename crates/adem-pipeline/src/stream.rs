@@ -128,7 +128,7 @@ async fn settle(device: &Device) -> Result<(), PipelineError> {
     if adem_kernels::on_host(device) {
         return Ok(());
     }
-    let last = Tensor::<1>::zeros([1], device).into_data_async().await;
+    let last = adem_kernels::read_floats(Tensor::<1>::zeros([1], device)).await;
     last.map_err(|error| ModelError::Read(error.to_string()))?;
     Ok(())
 }

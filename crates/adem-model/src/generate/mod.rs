@@ -2,7 +2,7 @@
 
 mod flight;
 
-use burn::tensor::{DType, Tensor};
+use burn::tensor::Tensor;
 
 use crate::adem::{AdemVl, VisualPrompt};
 use crate::assemble::{Prefix, Slot, with_prefix};
@@ -254,8 +254,6 @@ impl<'m> Generation<'m> {
 
 /// A tensor's values on the host, as f32.
 pub(crate) async fn read(x: Tensor<3>) -> Result<Vec<f32>, ModelError> {
-    let data = x.cast(DType::F32).into_data_async().await;
-    let data = data.map_err(|e| ModelError::Read(e.to_string()))?;
-    data.try_into_vec()
-        .map_err(|e| ModelError::Read(format!("{e:?}")))
+    let values = adem_kernels::read_floats(x).await;
+    values.map_err(|e| ModelError::Read(e.to_string()))
 }
