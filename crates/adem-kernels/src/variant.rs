@@ -78,6 +78,14 @@ pub enum Variant {
         /// Columns a thread works on.
         columns: u32,
     },
+    /// `unpack.wgsl`, then `linear.wgsl` without barriers: for packed weights where reading codes
+    /// for every thread costs more than writing and reading floats.
+    Unpacked {
+        /// Rows of x a thread works on.
+        rows: u32,
+        /// Columns a thread works on.
+        columns: u32,
+    },
     /// `across.wgsl`: straight from memory, for matrices that lie across.
     Across {
         /// Rows of x a thread works on.
@@ -96,6 +104,10 @@ const fn direct(lanes: u32, rows: u32, columns: u32) -> Variant {
         rows,
         columns,
     }
+}
+
+const fn unpacked(rows: u32, columns: u32) -> Variant {
+    Variant::Unpacked { rows, columns }
 }
 
 impl Task {
@@ -135,13 +147,24 @@ impl Task {
                 Variant::Across { rows: 8 },
                 Variant::Across { rows: 32 },
             ],
-            Self::Product(Rows::Many, _) => {
+            Self::Product(Rows::Many, Format::Float) => {
                 &const {
                     [
                         Variant::Tiled { side: 4 },
                         Variant::Tiled { side: 8 },
                         direct(1, 8, 4),
                         direct(1, 4, 8),
+                    ]
+                }
+            }
+            Self::Product(Rows::Many, _) => {
+                &const {
+                    [
+                        Variant::Tiled { side: 4 },
+                        Variant::Tiled { side: 8 },
+                        direct(1, 8, 4),
+                        unpacked(8, 4),
+                        unpacked(4, 8),
                     ]
                 }
             }

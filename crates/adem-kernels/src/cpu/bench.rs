@@ -19,14 +19,14 @@ pub struct Shape {
 pub struct Figure {
     /// Weights: `f32`, `q8` or `q4`.
     pub weights: &'static str,
-    /// Activations: `f32` or `int8`. Their quantisation is part of the time.
+    /// Activations: `f32`, or `int16` in fixed point, into which they are taken as part of the time.
     pub activations: &'static str,
     /// The instructions used.
     pub level: &'static str,
     /// Seconds of the fastest of all repetitions: what others on the machine take is no part of
     /// it.
     pub seconds: f64,
-    /// Bytes of weights read in a second, over 10^9.
+    /// Fixed of weights read in a second, over 10^9.
     pub gigabytes_per_second: f64,
     /// Multiplications with additions in a second, over 10^9.
     pub gigaproducts_per_second: f64,
@@ -78,8 +78,8 @@ pub fn bench(shape: Shape, seconds: f64, clock: &dyn Fn() -> f64) -> Vec<Figure>
                 _ => {
                     let mut run = || drop(matrix.multiply_floats(level, x, false));
                     add(name, "f32", level, bytes, &mut run);
-                    let mut run = || drop(matrix.multiply_bytes(level, x, false));
-                    add(name, "int8", level, bytes, &mut run);
+                    let mut run = || drop(matrix.multiply_fixed(level, x, false));
+                    add(name, "int16", level, bytes, &mut run);
                 }
             }
         }

@@ -6,14 +6,14 @@ use std::ops::Range;
 #[cfg(not(target_arch = "wasm32"))]
 use rayon::prelude::*;
 
-use super::bytes::Bytes;
+use super::fixed::Fixed;
 use super::input::Input;
 use super::{Level, Rows, dense};
 use crate::blocks::{BLOCK, Scheme, unpack_row};
 use crate::variant::Format;
 
-/// Rows of activations from which they are rounded to bytes.
-const BYTES_FROM: usize = 4;
+/// Rows of activations from which they are taken to fixed point.
+const FIXED_FROM: usize = 4;
 
 /// A weight matrix ready for products.
 #[derive(Debug, Clone, PartialEq)]
@@ -81,8 +81,8 @@ impl HostMatrix {
         self.columns.div_ceil(BLOCK)
     }
 
-    /// Bytes a product reads.
-    pub fn bytes(&self) -> usize {
+    /// Fixed a product reads.
+    pub fn fixed(&self) -> usize {
         match &self.weights {
             Weights::Float(values) => size_of_val(values.as_slice()),
             Weights::Packed { words, scales, .. } => {
@@ -115,7 +115,7 @@ impl HostMatrix {
     }
 
     /// `X W^T` of f32 activations `[tokens, columns]`, `[tokens, rows]`. With packed weights, four
-    /// and more rows of activations are rounded to bytes (`cpu::bytes`). NaN or infinity in a row
+    /// and more rows of activations become fixed point (`cpu::fixed`). NaN or infinity in a row
     /// of activations makes its outputs NaN or infinite.
     pub fn times(&self, x: &[f32]) -> Vec<f32> {
         self.multiply(Level::best(), x, true)
@@ -126,8 +126,8 @@ impl HostMatrix {
     pub(super) fn multiply(&self, level: Level, x: &[f32], spread: bool) -> Vec<f32> {
         let tokens = x.len() / self.columns;
         match self.weights {
-            Weights::Packed { .. } if tokens < BYTES_FROM => self.multiply_floats(level, x, spread),
-            Weights::Packed { .. } => self.multiply_bytes(level, x, spread),
+            Weights::Packed { .. } if tokens < FIXED_FROM => self.multiply_floats(level, x, spread),
+            Weights::Packed { .. } => self.multiply_fixed(level, x, spread),
             Weights::Float(_) => {
                 let mut out = vec![0.0; tokens * self.rows];
                 let weights = |range| self.floats(range);
@@ -137,15 +137,15 @@ impl HostMatrix {
         }
     }
 
-    /// [`multiply`](Self::multiply) of packed weights with activations rounded to bytes; floats give
+    /// [`multiply`](Self::multiply) of packed weights with activations in fixed point; floats give
     /// nothing.
-    pub(super) fn multiply_bytes(&self, level: Level, x: &[f32], spread: bool) -> Vec<f32> {
-        let x = Bytes::new(x, self.columns);
+    pub(super) fn multiply_fixed(&self, level: Level, x: &[f32], spread: bool) -> Vec<f32> {
+        let x = Fixed::new(x, self.columns);
         let mut out = vec![0.0; x.tokens() * self.rows];
         let size = [self.rows, self.columns];
         dense::panels(size, Level::ROWS, &mut out, spread, |rows, out| {
             if let Some(part) = self.packed_rows(rows) {
-                level.bytes(part, &x, out);
+                level.fixed(part, &x, out);
             }
         });
         out

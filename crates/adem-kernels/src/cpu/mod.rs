@@ -2,8 +2,9 @@
 //! or many (prefill, vision), and what a vision encoder does between them.
 //!
 //! For a few rows quantised weights are multiplied packed as they are, with activations as they
-//! are. For many rows activations are rounded to bytes with one scale per 32 columns ([`bytes`]),
-//! which makes half as many instructions of a product as floats would.
+//! are. For many rows activations become 16-bit fixed point with one
+//! scale per 32 columns ([`fixed`]), which makes half as many instructions of a product as floats
+//! would.
 //!
 //! Which instructions: AVX-512 VNNI or AVX2 where the processor has them, looked up at run time;
 //! SIMD128 in WebAssembly built for it; otherwise plain Rust that the compiler turns into vectors.
@@ -13,8 +14,8 @@
 
 mod attention;
 mod bench;
-mod bytes;
 mod dense;
+mod fixed;
 mod four;
 mod host;
 mod input;
@@ -31,7 +32,7 @@ mod x86;
 use crate::blocks::{BLOCK, Scheme};
 pub(crate) use attention::self_attention;
 pub use bench::{Figure, Shape, bench};
-use bytes::Bytes;
+use fixed::Fixed;
 pub(crate) use host::HostMatrix;
 pub(crate) use pointwise::{gelu, quick_gelu, silu, softmax};
 pub(crate) use rows::{
@@ -62,7 +63,7 @@ enum Level {
 
 impl Level {
     /// Most rows of weights that any level computes together.
-    const ROWS: usize = 16 * bytes::GROUPS;
+    const ROWS: usize = 16 * fixed::GROUPS;
 
     /// The level that is always there.
     #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
@@ -86,15 +87,15 @@ impl Level {
         Self::available().next().unwrap_or(Self::BASE)
     }
 
-    /// Packed weights times bytes, for many rows of activations: to one row of outputs each.
-    fn bytes(self, part: Rows<'_>, x: &Bytes, out: &mut [&mut [f32]]) {
+    /// Packed weights times fixed point, for many rows of activations: to one row of outputs each.
+    fn fixed(self, part: Rows<'_>, x: &Fixed, out: &mut [&mut [f32]]) {
         match self {
             #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
-            Self::Portable => portable::bytes(part, x, out),
+            Self::Portable => portable::fixed(part, x, out),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 | Self::Avx512 => x86::bytes(self == Self::Avx512, part, x, out),
+            Self::Avx2 | Self::Avx512 => x86::fixed(self == Self::Avx512, part, x, out),
             #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-            Self::Simd128 => wasm::bytes(part, x, out),
+            Self::Simd128 => wasm::fixed(part, x, out),
         }
     }
 

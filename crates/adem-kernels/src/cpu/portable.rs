@@ -1,16 +1,16 @@
 //! Inner loops in plain Rust, for processors without ones of their own.
 
 use super::Rows;
-use super::bytes::{Bytes, Lanes, PAIRS, Pair, tiles as tiles_of_bytes};
 use super::dense::tiles;
+use super::fixed::{Fixed, Lanes, PAIRS, Pair, tiles as fixed_tiles};
 use super::walk::{Packed, walk};
 use crate::blocks::{BLOCK, Scheme, unpack, unpack4, unpack8};
 
 /// Lanes a block's products are added in.
 const LANES: usize = 8;
 
-/// Packed weights times bytes, for many rows of activations.
-pub(super) fn bytes(part: Rows<'_>, x: &Bytes, out: &mut [&mut [f32]]) {
+/// Packed weights times fixed point, for many rows of activations.
+pub(super) fn fixed(part: Rows<'_>, x: &Fixed, out: &mut [&mut [f32]]) {
     const WIDTH: usize = 4;
     let lanes = Lanes {
         zero: ([0i32; WIDTH], [0f32; WIDTH]),
@@ -30,7 +30,7 @@ pub(super) fn bytes(part: Rows<'_>, x: &Bytes, out: &mut [&mut [f32]]) {
         },
         take: |sum| sum,
     };
-    tiles_of_bytes(part, x, out, &lanes);
+    fixed_tiles(part, x, out, &lanes);
 }
 
 /// The blocks of `L` rows as vectors would have them.

@@ -3,13 +3,13 @@
 use std::arch::wasm32::*;
 
 use super::Rows;
-use super::bytes::{Bytes, Lanes, PAIRS, Pair, tiles as tiles_of_bytes};
 use super::dense::tiles;
+use super::fixed::{Fixed, Lanes, PAIRS, Pair, tiles as fixed_tiles};
 use super::walk::{Packed, walk};
 use crate::blocks::{BLOCK, Scheme};
 
-/// Packed weights times bytes, for many rows of activations.
-pub(super) fn bytes(part: Rows<'_>, x: &Bytes, out: &mut [&mut [f32]]) {
+/// Packed weights times fixed point, for many rows of activations.
+pub(super) fn fixed(part: Rows<'_>, x: &Fixed, out: &mut [&mut [f32]]) {
     let lanes = Lanes {
         zero: (i32x4_splat(0), f32x4_splat(0.0)),
         turn: turned,
@@ -31,7 +31,7 @@ pub(super) fn bytes(part: Rows<'_>, x: &Bytes, out: &mut [&mut [f32]]) {
             ]
         },
     };
-    tiles_of_bytes(part, x, out, &lanes);
+    fixed_tiles(part, x, out, &lanes);
 }
 
 /// The blocks of four rows: pairs of codes, a row in each lane.

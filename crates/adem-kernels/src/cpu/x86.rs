@@ -5,8 +5,8 @@
 
 use std::arch::x86_64::*;
 
-use super::bytes::{Bytes, Lanes, Pair, tiles as tiles_of_bytes};
 use super::dense::tiles;
+use super::fixed::{Fixed, Lanes, Pair, tiles as fixed_tiles};
 use super::walk::{Packed, walk};
 use super::{Rows, portable};
 use crate::blocks::{BLOCK, Scheme};
@@ -42,13 +42,13 @@ macro_rules! dispatch {
     }};
 }
 
-/// Packed weights times bytes, for many rows of activations.
-pub(super) fn bytes(avx512: bool, part: Rows<'_>, x: &Bytes, out: &mut [&mut [f32]]) {
+/// Packed weights times fixed point, for many rows of activations.
+pub(super) fn fixed(avx512: bool, part: Rows<'_>, x: &Fixed, out: &mut [&mut [f32]]) {
     dispatch!(
         avx512,
-        bytes_avx512,
-        bytes_avx2,
-        portable::bytes,
+        fixed_avx512,
+        fixed_avx2,
+        portable::fixed,
         (part, x, out)
     );
 }
@@ -76,7 +76,7 @@ pub(super) fn dense(avx512: bool, a: &[f32], b: &[f32], k: usize, out: &mut [&mu
 }
 
 #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vl,avx512vnni")]
-fn bytes_avx512(part: Rows<'_>, x: &Bytes, out: &mut [&mut [f32]]) {
+fn fixed_avx512(part: Rows<'_>, x: &Fixed, out: &mut [&mut [f32]]) {
     let lanes = Lanes {
         zero: (_mm512_setzero_si512(), _mm512_setzero_ps()),
         turn: |scheme, words: [&[u32]; 16]| {
@@ -93,11 +93,11 @@ fn bytes_avx512(part: Rows<'_>, x: &Bytes, out: &mut [&mut [f32]]) {
         },
         take: |sum: __m512| bytemuck::cast::<_, [f32; 16]>(sum),
     };
-    tiles_of_bytes(part, x, out, &lanes);
+    fixed_tiles(part, x, out, &lanes);
 }
 
 #[target_feature(enable = "avx2,fma")]
-fn bytes_avx2(part: Rows<'_>, x: &Bytes, out: &mut [&mut [f32]]) {
+fn fixed_avx2(part: Rows<'_>, x: &Fixed, out: &mut [&mut [f32]]) {
     let lanes = Lanes {
         zero: (_mm256_setzero_si256(), _mm256_setzero_ps()),
         turn: |scheme, words: [&[u32]; 8]| {
@@ -114,7 +114,7 @@ fn bytes_avx2(part: Rows<'_>, x: &Bytes, out: &mut [&mut [f32]]) {
         },
         take: |sum: __m256| bytemuck::cast::<_, [f32; 8]>(sum),
     };
-    tiles_of_bytes(part, x, out, &lanes);
+    fixed_tiles(part, x, out, &lanes);
 }
 
 #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vl,avx512vnni")]

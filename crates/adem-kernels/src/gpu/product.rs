@@ -1,4 +1,5 @@
-//! Matrix products: `shaders/linear.wgsl`, `shaders/across.wgsl` and `shaders/matmul.wgsl`.
+//! Matrix products: `shaders/linear.wgsl`, `shaders/across.wgsl`, `shaders/matmul.wgsl` and
+//! `shaders/unpack.wgsl`.
 
 use burn::backend::Cube;
 use burn::backend::ops::{ActivationOps, FloatTensorOps};
@@ -80,6 +81,27 @@ impl Weights {
             Format::Float | Format::Across => k.div_ceil(8),
             Format::Q4 | Format::Q8 => k.div_ceil(32) * 4,
         }
+    }
+
+    /// As floats `[n, k]`: codes are unpacked where rows are whole blocks, and the floats can be
+    /// bound.
+    fn unpacked(self, [n, k]: [usize; 2]) -> Self {
+        let limit = self.values.client.properties().memory.max_page_size;
+        let packed = matches!(self.format, Format::Q4 | Format::Q8);
+        if !packed || !k.is_multiple_of(self.step()) || (4 * n * k) as u64 > limit {
+            return self;
+        }
+        let chunks = self.chunks(k);
+        let [x, y] = folded((n * chunks).div_ceil(DIRECT as usize));
+        let launch = Launch::new(shader::UNPACK, DIRECT, &self.values).part(self.order());
+        let floats = empty(&self.values, [n, k], DType::F32);
+        self.bind(launch, 0, k)
+            .write("y", Element::F32x4, &floats)
+            .dispatch(
+                [x, y, 1],
+                [[n as u32, chunks as u32, (n * chunks) as u32, 0]],
+            );
+        Self::float(Format::Float, floats)
     }
 
     /// The part that says which numbers a chunk holds.
@@ -184,6 +206,17 @@ impl Product {
                 rows,
                 columns,
             } => self.direct(lanes, rows, columns),
+            Variant::Unpacked { rows, columns } => {
+                let shape = [self.size.n, self.size.k];
+                let weights = self.weights.clone().unpacked(shape);
+                let gate = self.gate.take().map(|gate| gate.unpacked(shape));
+                Self {
+                    weights,
+                    gate,
+                    ..self
+                }
+                .direct(1, rows, columns)
+            }
             Variant::Across { rows } => self.across(rows),
             Variant::Tiled { side } => self.tiled(side),
             _ => self.tiled(4),

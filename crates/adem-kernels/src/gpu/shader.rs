@@ -61,6 +61,7 @@ files! {
     ROPE_APPEND = "rope_append",
     SCALE_F16 = "scale_f16",
     SCALE_F32 = "scale_f32",
+    UNPACK = "unpack",
     VECTOR_NARROW = "vector_narrow",
     VECTOR_WIDE = "vector_wide",
     WEIGHTS_NARROW = "weights_narrow",

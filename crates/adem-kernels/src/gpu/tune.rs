@@ -83,24 +83,34 @@ pub(crate) async fn once(device: &CubeDevice, plain: &Device) {
             .await
         }
     };
-    let (Some(together), Some(apart)) = (run(shared).await, run(alone(Rows::One)).await) else {
+    let (Some(together), Some(apart)) = (
+        run(shared).await,
+        run(alone(Rows::One, Format::Float)).await,
+    ) else {
         return;
     };
     if apart * CLEARLY < together {
         for rows in [Rows::One, Rows::Few, Rows::Many] {
             for format in [Format::Float, Format::Q4, Format::Q8] {
-                registry::choose(device, Task::Product(rows, format), alone(rows));
+                registry::choose(device, Task::Product(rows, format), alone(rows, format));
             }
         }
     }
 }
 
-/// The form of a product in which each thread works alone.
-fn alone(rows: Rows) -> Variant {
-    let (rows, columns) = match rows {
-        Rows::One => (1, 4),
-        Rows::Few => (4, 4),
-        Rows::Many => (8, 4),
+/// The form of a product in which each thread works alone. Each would unpack the same weights again;
+/// for many rows that is done once before.
+fn alone(rows: Rows, format: Format) -> Variant {
+    let (rows, columns) = match (rows, format) {
+        (Rows::One, _) => (1, 4),
+        (Rows::Few, _) => (4, 4),
+        (Rows::Many, Format::Float | Format::Across) => (8, 4),
+        (Rows::Many, Format::Q4 | Format::Q8) => {
+            return Variant::Unpacked {
+                rows: 8,
+                columns: 4,
+            };
+        }
     };
     Variant::Direct {
         lanes: 1,

@@ -1,10 +1,11 @@
-//! Packed weights times activations rounded to bytes, for many rows of activations.
+//! Packed weights times activations in fixed point, for many rows of activations.
 //!
-//! Every block of 32 activations gets a scale of its own, so that its products with a block of
-//! codes are integers: their sum is exact in `i32`, and is scaled and added in `f32`. Both sides are
-//! widened to pairs of 16-bit numbers, which one instruction of nearly every processor multiplies
-//! and adds. Rows of weights lie beside one another in a vector's lanes, a block of theirs in 16
-//! vectors, and are put there a panel at a time; a tile is some activations by two such vectors.
+//! Every block of 32 activations gets a scale of its own and becomes 16-bit numbers, so that its
+//! products with a block of codes are integers: their sum is exact in `i32`, and is scaled and added
+//! in `f32`. One instruction of nearly every processor multiplies pairs of 16-bit numbers and adds
+//! them, twice what one with floats does. Rows of weights lie beside one another in a vector's lanes,
+//! a block of theirs in 16 vectors, and are put there a panel at a time; a tile is some activations
+//! by two such vectors.
 
 use super::Rows;
 use super::four::Four;
@@ -20,18 +21,18 @@ pub(super) const GROUPS: usize = 2;
 /// Two neighbouring columns.
 pub(super) type Pair = [i16; 2];
 
-/// Activations `[tokens, columns]` rounded to bytes, each block with a scale of its own: its
-/// largest magnitude over 127. No activation moves by more than half its block's scale.
+/// Activations `[tokens, columns]` in fixed point, each block with a scale of its own: its largest
+/// magnitude over 32,767. No activation moves by more than half its block's scale.
 #[derive(Debug, Clone)]
-pub(super) struct Bytes {
+pub(super) struct Fixed {
     /// Blocks of a row.
     blocks: usize,
     pairs: Vec<[Pair; PAIRS]>,
     scales: Vec<f32>,
 }
 
-impl Bytes {
-    /// Rounds activations `[tokens, columns]`. NaN or infinity makes its block's scale NaN.
+impl Fixed {
+    /// Activations `[tokens, columns]`. NaN or infinity makes its block's scale NaN.
     pub fn new(values: &[f32], columns: usize) -> Self {
         let blocks = columns.div_ceil(BLOCK);
         let count = values.len() / columns.max(1) * blocks;
@@ -63,9 +64,11 @@ impl Bytes {
     }
 }
 
-/// A block's codes and what they are multiplied by.
+/// A block in fixed point and what it is multiplied by.
 #[inline(always)]
 fn rounded(block: &[f32; BLOCK]) -> ([i16; BLOCK], f32) {
+    /// The largest number: with it and codes of eight bits a block's sum stays below 2^28.
+    const MOST: f32 = 32_767.0;
     /// Leaves no bit for a fraction when added: rounds to nearest even, and the integer is in the
     /// low bits of the sum.
     const NO_FRACTION: f32 = 12_582_912.0;
@@ -77,8 +80,8 @@ fn rounded(block: &[f32; BLOCK]) -> ([i16; BLOCK], f32) {
         poison = poison + four * Four::splat(0.0);
     }
     let peak = peak.numbers().into_iter().fold(0.0, f32::max);
-    let mut inverse = 127.0 / peak;
-    // Activations of 1e-37 and less are nothing.
+    let mut inverse = MOST / peak;
+    // Activations of 1e-34 and less are nothing.
     if !inverse.is_finite() {
         inverse = 0.0;
     }
@@ -88,7 +91,7 @@ fn rounded(block: &[f32; BLOCK]) -> ([i16; BLOCK], f32) {
     for (codes, [low, high]) in eights.iter_mut().zip(block.as_chunks().0.as_chunks().0) {
         *codes = code(low).low_halves(code(high));
     }
-    (codes, peak / 127.0 + poison.sum())
+    (codes, peak / MOST + poison.sum())
 }
 
 /// A block of some rows: a row in each lane, pairs of codes one vector after another, and scales.
@@ -120,7 +123,7 @@ pub(super) struct Lanes<I, F, Turn, New, Dot, Scale, Take> {
 #[inline(always)]
 pub(super) fn tiles<const L: usize, V: Copy, I: Copy, F: Copy>(
     part: Rows<'_>,
-    x: &Bytes,
+    x: &Fixed,
     out: &mut [&mut [f32]],
     lanes: &Lanes<
         I,
