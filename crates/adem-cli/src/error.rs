@@ -33,6 +33,13 @@ pub enum CliError {
     },
     #[error("{0}")]
     Import(#[from] ImportError),
+    /// An import that can go on.
+    #[error("{source}; {shards} of {all} shards are kept, and the same command goes on from here")]
+    Interrupted {
+        shards: usize,
+        all: usize,
+        source: ImportError,
+    },
     #[error("--device {device}: {reason}")]
     Device {
         device: &'static str,
@@ -68,6 +75,10 @@ impl CliError {
             | Self::Import(
                 ImportError::Package(PackageError::Stopped) | ImportError::Hub(HubError::Stopped),
             )
+            | Self::Interrupted {
+                source: ImportError::Package(PackageError::Stopped),
+                ..
+            }
             | Self::Quantize {
                 source: PackageError::Stopped,
                 ..

@@ -48,7 +48,7 @@ mod tokenizer;
 pub use dtype::Dtype;
 pub use error::ImportError;
 pub use import::{Compat, FusionNumbers, ImportOptions, ImportProgress, Storage, import};
-pub use input::Input;
+pub use input::{Input, Window};
 pub use inspect::{FileInspection, Inspection, TensorInspection, inspect};
 pub use report::{ImportReport, LeftOut, Mismatch, SourceReport, TensorReport};
 pub use tensors::{Entry, Format, Metadata, TensorFile};

@@ -3,12 +3,13 @@
 use std::collections::HashSet;
 use std::ops::Range;
 use std::path::Path;
+use std::time::SystemTime;
 
 use serde::Serialize;
 
 use crate::dtype::Dtype;
 use crate::error::ImportError;
-use crate::input::Input;
+use crate::input::{Input, Window};
 use crate::{gguf, limits, llama2c, pytorch, safetensors};
 
 /// Format of a checkpoint file.
@@ -215,12 +216,18 @@ impl TensorFile {
         &self.metadata
     }
 
-    /// The bytes of the rows `rows` of `entry`, one of this file's: the outermost indices.
+    /// When the file was last changed, where that is known.
+    pub(crate) fn modified(&self) -> Option<SystemTime> {
+        self.input.modified()
+    }
+
+    /// The bytes of the rows `rows` of `entry`, one of this file's: the outermost indices. They are
+    /// where they were, mapped; nothing is copied.
     ///
     /// # Errors
     /// [`ImportError::Tensor`] for rows that are not there and for a tensor that does not lie row
     /// after row; [`ImportError::Io`].
-    pub fn rows(&self, entry: &Entry, rows: Range<u64>) -> Result<Vec<u8>, ImportError> {
+    pub fn rows(&self, entry: &Entry, rows: Range<u64>) -> Result<Window<'_>, ImportError> {
         let fault = |reason: &str| ImportError::tensor(self.name(), &entry.name, reason);
         if !entry.contiguous {
             return Err(fault(
@@ -235,7 +242,7 @@ impl TensorFile {
         let row = (entry.span.end - entry.span.start) / all.max(1);
         let start = entry.span.start;
         self.input
-            .read(start + rows.start * row..start + rows.end * row)
+            .map(start + rows.start * row..start + rows.end * row)
     }
 }
 

@@ -16,6 +16,7 @@ mod large;
 mod llama;
 mod pickle_file;
 mod readers;
+mod resuming;
 mod tokenizers;
 mod whole;
 mod zip_file;

@@ -33,7 +33,7 @@ pub struct Quantisation {
     /// Patterns of weights that were left float on demand.
     pub keep_float: Vec<String>,
     /// Digest of the manifest of the float package; where there was none because weights were
-    /// quantised as they were imported, of all that was written.
+    /// quantised as they were imported, of the digests of all shards in their order.
     pub source: Digest,
     /// The quantised weights, sorted by name. All other tensors of the package are float.
     pub tensors: Vec<QuantTensor>,

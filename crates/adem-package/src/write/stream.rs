@@ -1,27 +1,26 @@
 //! A package whose tensors come piece by piece, so that none of them need ever be in memory whole.
 
-use std::path::Path;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
 
-use tempfile::NamedTempFile;
-
-use super::encode::overflow;
+use super::commit::holds;
+use super::partial::{Partial, Sealed};
+use super::plan::{Plan, Planned};
+use super::sink::{Halt, Sink};
 use super::staged::{put, sealed};
-use super::{Commit, Draft, Slot, lay_out, manifest, shard_name};
-use crate::digest::Hasher;
-use crate::dtype::{Dtype, Element};
-use crate::error::PackageError;
+use super::{Commit, Draft, Layout, manifest, shard_name};
+use crate::digest::{Digest, Hasher};
+use crate::dtype::Dtype;
+use crate::error::{PackageError, SourceError};
 use crate::limits;
-use crate::manifest::{Manifest, ShardEntry};
-use crate::package::check_finite;
-use crate::quant::{
-    BLOCK, EncodeError, Geometry, Method, Part, QuantTensor, Quantisation, Recipe, ScaleType,
-    Scheme, encode, kept,
-};
+use crate::manifest::{Manifest, ShardEntry, TOKENIZER_FILE};
+use crate::quant::{BLOCK, Method, Quantisation, ScaleType, Scheme};
 
 /// Where values that are refused come from, in messages.
-const ORIGIN: &str = "the tensors to be written";
-/// Type of the scales of quantised weights.
-const SCALES: ScaleType = ScaleType::F16;
+pub(super) const ORIGIN: &str = "the tensors to be written";
 
 /// A tensor to be written piece by piece.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +34,8 @@ pub struct StreamTensor {
     /// Bits of its codes, where it is to be quantised. What [`Kept`](crate::quant::Kept) names stays
     /// float all the same.
     pub scheme: Option<Scheme>,
+    /// Type of its scales, where it is quantised.
+    pub scale: ScaleType,
 }
 
 /// How tensors that come piece by piece are stored.
@@ -45,339 +46,402 @@ pub struct StreamOptions {
     /// Longest shard, bytes, at most [`limits::SHARD_BYTES`]. There, a weight that alone is longer
     /// has a shard of its own of up to [`limits::LONE_SHARD_BYTES`]; below, it is refused.
     pub shard_bytes: u64,
+    /// Shards that are written at once; otherwise as many as the processor has cores.
+    pub jobs: Option<NonZeroUsize>,
+    /// A digest of everything that decides which values a tensor will be given. With it, complete
+    /// shards outlive an interruption, and are taken over by whoever writes the same tensors of the
+    /// same origin to the same folder.
+    pub origin: Option<Digest>,
 }
 
 impl Default for StreamOptions {
-    /// Scales by search, shards of 64 MiB.
+    /// Scales by search, shards of 64 MiB, all cores, nothing kept.
     fn default() -> Self {
         Self {
             method: Method::default(),
             shard_bytes: limits::SHARD_BYTES,
+            jobs: None,
+            origin: None,
         }
     }
 }
 
-/// Writes a package to `folder` as [`write`](crate::write()) does, and holds only what `fill` holds.
-///
-/// `fill` is called once for each tensor, in the order of their names, with the [`Sink`] to give all
-/// its values to. Shards lie on disk under temporary names until the last is complete.
-///
-/// # Errors
-/// Those of [`write`](crate::write()), a weight too large for its scale
-/// ([`PackageError::Unscalable`]), a tensor that `fill` gave too few or too many values
-/// ([`PackageError::Unwritable`]), and whatever `fill` returns. In all cases the folder's package is
-/// as it was.
-pub fn write_stream<E: From<PackageError>>(
-    folder: &Path,
-    draft: Draft,
-    tokenizer: &[u8],
-    tensors: &[StreamTensor],
-    options: &StreamOptions,
-    mut fill: impl FnMut(&StreamTensor, &mut Sink<'_>) -> Result<(), E>,
-) -> Result<Manifest, E> {
-    let fresh = !folder.exists();
-    let done = Plan::new(tensors, options)
-        .map_err(E::from)
-        .and_then(|plan| plan.write(folder, draft, tokenizer, &mut fill));
-    if done.is_err() && fresh {
-        // Only an empty folder goes.
-        let _ = std::fs::remove_dir(folder);
+/// An error that ends the writing of a package.
+pub trait StreamError: From<PackageError> + Send {
+    /// Whether the same may succeed when it is tried again: somebody stopped it, or the disk was
+    /// full. Complete shards are kept then.
+    fn may_pass(&self) -> bool;
+}
+
+impl StreamError for PackageError {
+    fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            Self::Stopped | Self::Write { .. } | Self::Source(SourceError::Io { .. })
+        )
     }
-    done
 }
 
-/// Every tensor, sorted by name, and what is stored of it.
-struct Plan<'a> {
+/// What an earlier attempt has left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Found {
+    /// Shards of the package.
+    pub shards: usize,
+    /// Those that are complete.
+    pub kept: usize,
+    /// Those that were and are no longer what they were; they are written anew.
+    pub damaged: usize,
+    /// Shards of other tensors or another origin, which were removed.
+    pub discarded: usize,
+}
+
+/// Writes a package as [`write`](crate::write()) does, its shards one by one or several at once, and
+/// holds only what its callers hold.
+///
+/// Shards are gathered in the folder `NAME.partial` beside the package's own (or in `.partial` within
+/// it, where it is on another disk than its parent), which is locked: nobody else writes the same
+/// package meanwhile. Once all are complete they are given their places, the manifest last, and that
+/// folder goes. An interruption of any kind leaves the package's folder as it was; what becomes of
+/// the shards, [`StreamOptions::origin`] says. Their values must not depend on anything but the origin.
+pub struct StreamWriter<'a> {
+    folder: &'a Path,
+    draft: Draft,
+    tokenizer: &'a [u8],
     options: &'a StreamOptions,
-    tensors: Vec<Planned<'a>>,
-    slots: Vec<Slot>,
+    stop: &'a AtomicBool,
+    plan: Plan<'a>,
+    layouts: Vec<Layout>,
+    partial: Mutex<Partial>,
+    /// Shards that were there, and where.
+    kept: Vec<Option<(Sealed, PathBuf)>>,
+    found: Found,
 }
 
-struct Planned<'a> {
-    tensor: &'a StreamTensor,
-    /// Its entry in the manifest and its size, where it is quantised.
-    quantised: Option<(QuantTensor, Geometry)>,
-    /// Its slots: one, or codes and scales.
-    slots: std::ops::Range<usize>,
-}
-
-impl<'a> Plan<'a> {
-    fn new(tensors: &'a [StreamTensor], options: &'a StreamOptions) -> Result<Self, PackageError> {
-        let mut sorted: Vec<_> = tensors.iter().collect();
-        sorted.sort_by_key(|tensor| &tensor.name);
-        let mut plan = Self {
+impl<'a> StreamWriter<'a> {
+    /// Plans the package, and looks at what an earlier attempt has left: every shard is read again
+    /// and compared with its digest. `stop` ends this and [`write`](Self::write) when it becomes true.
+    ///
+    /// # Errors
+    /// A tensor that cannot be written or a draft that makes no valid manifest, as
+    /// [`write`](crate::write()) has them; [`PackageError::Busy`] where another program writes the
+    /// same package; [`PackageError::Occupied`]; [`PackageError::Write`]; [`PackageError::Stopped`].
+    pub fn open(
+        folder: &'a Path,
+        draft: Draft,
+        tokenizer: &'a [u8],
+        tensors: &'a [StreamTensor],
+        options: &'a StreamOptions,
+        stop: &'a AtomicBool,
+    ) -> Result<Self, PackageError> {
+        let plan = Plan::new(tensors)?;
+        let layouts = plan.lay_out(options.shard_bytes)?;
+        let fingerprint = options
+            .origin
+            .map(|origin| fingerprint(origin, options.method, &layouts));
+        let (kept, found) = (vec![None; layouts.len()], Found::default());
+        let mut writer = Self {
+            partial: Mutex::new(Partial::open(folder, fingerprint)?),
+            folder,
+            draft,
+            tokenizer,
             options,
-            tensors: Vec::with_capacity(sorted.len()),
-            slots: Vec::new(),
+            stop,
+            plan,
+            layouts,
+            kept,
+            found,
         };
-        for tensor in sorted {
-            let first = plan.slots.len();
-            let float = Slot::new(&tensor.name, Element::Float(tensor.dtype), &tensor.shape)?;
-            let quantised = quantised(tensor, float.bytes);
-            match &quantised {
-                None => plan.slots.push(float),
-                Some((entry, geometry)) => {
-                    for part in [Part::Words, Part::Scales] {
-                        let (element, shape) = entry.stored(part, *geometry);
-                        let name = entry.stored_name(part);
-                        plan.slots.push(Slot::new(&name, element, &shape)?);
+        match writer.look().and_then(|()| writer.check_draft()) {
+            Ok(()) => Ok(writer),
+            Err(e) => {
+                writer.close(true);
+                Err(e)
+            }
+        }
+    }
+
+    /// What an earlier attempt has left.
+    pub fn found(&self) -> Found {
+        self.found
+    }
+
+    /// Whether the tensor is in a shard that is complete: it will not be asked for.
+    pub fn is_kept(&self, tensor: &str) -> bool {
+        let Some(planned) = self.planned(tensor) else {
+            return false;
+        };
+        let holds = |layout: &Layout| {
+            let mut placed = layout.tensors.iter();
+            placed.any(|placed| placed.slot == planned.slots.start)
+        };
+        let shard = self.layouts.iter().position(holds);
+        shard.is_some_and(|shard| self.kept[shard].is_some())
+    }
+
+    /// How the tensor will be quantised, if it will.
+    pub fn scheme(&self, tensor: &str) -> Option<(Scheme, ScaleType)> {
+        let (entry, _) = self.planned(tensor)?.quantised.as_ref()?;
+        Some((entry.scheme, entry.scale))
+    }
+
+    /// Writes the package. `fill` is called once for each tensor of a shard that is not there yet, by
+    /// several threads at once, with the [`Sink`] to give all its values to; `done` with the number of
+    /// shards that are complete, after each.
+    ///
+    /// The bytes of the package do not depend on the number of threads, nor on interruptions.
+    ///
+    /// # Errors
+    /// Those of [`write`](crate::write()), a weight too large for its scale
+    /// ([`PackageError::Unscalable`]), a tensor that `fill` gave too few or too many values
+    /// ([`PackageError::Unwritable`]), and whatever `fill` returns: the first of them in the order of
+    /// the shards. In all cases the folder's package is as it was.
+    pub fn write<E: StreamError>(
+        self,
+        fill: impl Fn(&StreamTensor, &mut Sink<'_>) -> Result<(), E> + Sync,
+        done: impl Fn(usize) + Sync,
+    ) -> Result<Manifest, E> {
+        let written = self
+            .shards(&fill, &done)
+            .and_then(|shards| self.commit(shards).map_err(E::from));
+        self.close(written.as_ref().is_err_and(E::may_pass));
+        written
+    }
+
+    fn planned(&self, tensor: &str) -> Option<&Planned<'a>> {
+        let tensors = &self.plan.tensors;
+        let found = tensors.binary_search_by(|it| it.tensor.name.as_str().cmp(tensor));
+        found.ok().map(|index| &tensors[index])
+    }
+
+    fn partial(&self) -> MutexGuard<'_, Partial> {
+        // What a thread that panicked has left is what is on the disk.
+        self.partial.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn close(self, keep: bool) {
+        let partial = self.partial.into_inner();
+        partial.unwrap_or_else(PoisonError::into_inner).close(keep);
+    }
+
+    /// Finds the shards that are there and sound.
+    fn look(&mut self) -> Result<(), PackageError> {
+        let said = self.partial().shards();
+        let shards: Vec<_> = said.into_iter().collect();
+        let places = Mutex::new(vec![None; self.layouts.len()]);
+        each(shards.len(), self.options.jobs, |index| {
+            let (number, sealed) = shards[index];
+            if self.stop.load(Ordering::Relaxed) {
+                return;
+            }
+            let place = self.sound(number, sealed);
+            let mut places = places.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(kept) = places.get_mut(number) {
+                *kept = place.map(|place| (sealed, place));
+            }
+        });
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(PackageError::Stopped);
+        }
+        self.kept = places.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let kept = self.kept.iter().flatten().count();
+        let discarded = self.partial().discarded;
+        self.found = Found {
+            shards: self.layouts.len(),
+            kept,
+            damaged: shards.len() - kept,
+            discarded,
+        };
+        for (number, _) in shards {
+            if self.kept.get(number).is_none_or(Option::is_none) {
+                self.partial().drop_shard(number)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Where a shard that should be there is; under its last name, if all were complete already when
+    /// the program ended.
+    fn sound(&self, number: usize, sealed: Sealed) -> Option<PathBuf> {
+        let layout = self.layouts.get(number)?;
+        if layout.bytes as u64 != sealed.bytes {
+            return None;
+        }
+        let name = shard_name(number, self.layouts.len());
+        let mut places = vec![self.partial().shard(number), self.folder.join(&name)];
+        if places[1].exists() {
+            places.push(self.folder.join(sealed.sha256.versioned(&name)));
+        }
+        let mut places = places.into_iter();
+        places.find(|place| holds(place, sealed.bytes, &sealed.sha256))
+    }
+
+    /// Refuses a draft that would make no manifest while there is still little to lose.
+    fn check_draft(&self) -> Result<(), PackageError> {
+        let unknown = Sealed {
+            bytes: 0,
+            sha256: Digest::of(&[]),
+        };
+        let all = vec![unknown; self.layouts.len()];
+        let name = |number| shard_name(number, self.layouts.len());
+        let entries = self.entries(&all, name);
+        self.manifest(entries, TOKENIZER_FILE.to_owned(), &all)
+            .to_bytes()
+            .map(drop)
+    }
+
+    /// All shards, those that are not there written.
+    fn shards<E: StreamError>(
+        &self,
+        fill: &(impl Fn(&StreamTensor, &mut Sink<'_>) -> Result<(), E> + Sync),
+        done: &(impl Fn(usize) + Sync),
+    ) -> Result<Vec<(Sealed, PathBuf)>, E> {
+        let complete = Mutex::new((self.kept.clone(), self.found.kept));
+        let failed = AtomicUsize::new(usize::MAX);
+        let error = Mutex::new(None);
+        each(self.layouts.len(), self.options.jobs, |shard| {
+            if self.kept[shard].is_some() || shard > failed.load(Ordering::Relaxed) {
+                return;
+            }
+            let halt = Halt {
+                stop: self.stop,
+                failed: &failed,
+                shard,
+            };
+            match self.shard(halt, fill) {
+                Ok(sealed) => {
+                    let place = self.partial().shard(shard);
+                    let mut complete = complete.lock().unwrap_or_else(PoisonError::into_inner);
+                    complete.0[shard] = Some((sealed, place));
+                    complete.1 += 1;
+                    done(complete.1);
+                }
+                Err(e) => {
+                    let mut error = error.lock().unwrap_or_else(PoisonError::into_inner);
+                    if failed.fetch_min(shard, Ordering::Relaxed) > shard {
+                        *error = Some(e);
                     }
                 }
             }
-            plan.tensors.push(Planned {
-                tensor,
-                quantised,
-                slots: first..plan.slots.len(),
-            });
+        });
+        if let Some(e) = error.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            return Err(e);
         }
-        let mut names: Vec<_> = plan.slots.iter().map(|slot| &slot.name).collect();
-        names.sort_unstable();
-        match names.windows(2).find(|pair| pair[0] == pair[1]) {
-            None => Ok(plan),
-            Some(pair) => Err(PackageError::Duplicate {
-                file: ORIGIN.to_owned(),
-                tensor: pair[0].clone(),
-            }),
-        }
+        let complete = complete.into_inner();
+        let (complete, _) = complete.unwrap_or_else(PoisonError::into_inner);
+        Ok(complete.into_iter().flatten().collect())
     }
 
-    fn write<E: From<PackageError>>(
-        self,
-        folder: &Path,
-        draft: Draft,
-        tokenizer: &[u8],
-        fill: &mut impl FnMut(&StreamTensor, &mut Sink<'_>) -> Result<(), E>,
-    ) -> Result<Manifest, E> {
-        let units = self.tensors.iter().map(|it| it.slots.clone());
-        let layouts = lay_out(&self.slots, units, self.options.shard_bytes)?;
-        let mut commit = Commit::new(folder);
-        let mut hasher = Hasher::default();
-        let mut shards = Vec::with_capacity(layouts.len());
-        for (index, layout) in layouts.iter().enumerate() {
-            let mut staged = commit.temporary()?;
-            put(&mut staged, 0, &layout.header)?;
-            let place = |slot: usize| {
-                let placed = layout.tensors.iter().find(|placed| placed.slot == slot);
-                placed.map(|placed| placed.start as u64)
+    /// Writes one shard.
+    fn shard<E: StreamError>(
+        &self,
+        halt: Halt<'_>,
+        fill: &impl Fn(&StreamTensor, &mut Sink<'_>) -> Result<(), E>,
+    ) -> Result<Sealed, E> {
+        let layout = &self.layouts[halt.shard];
+        let mut staged = self.partial().temporary()?;
+        put(&mut staged, 0, &layout.header)?;
+        for (planned, places) in self.plan.within(layout) {
+            let mut sink = Sink {
+                staged: &mut staged,
+                planned,
+                method: self.options.method,
+                places,
+                elements: 0,
+                halt,
             };
-            let here = self.tensors.iter().filter_map(|planned| {
-                let words = place(planned.slots.start)?;
-                Some((planned, [words, place(planned.slots.end - 1)?]))
-            });
-            for (planned, places) in here {
-                let mut sink = Sink {
-                    staged: &mut staged,
-                    planned,
-                    method: self.options.method,
-                    places,
-                    elements: 0,
-                    hasher: &mut hasher,
-                };
-                fill(planned.tensor, &mut sink)?;
-                sink.finish()?;
-            }
-            let (bytes, sha256) = (layout.bytes as u64, sealed(&mut staged)?);
-            shards.push(ShardEntry {
-                file: commit.add_staged(&shard_name(index, layouts.len()), staged, bytes, sha256),
-                bytes,
-                sha256,
-                tensors: layout.names(&self.slots),
-            });
+            fill(planned.tensor, &mut sink)?;
+            sink.finish()?;
         }
-        let entries = self.tensors.into_iter().filter_map(|it| it.quantised);
-        let entries: Vec<_> = entries.map(|(entry, _)| entry).collect();
-        let quantisation = (!entries.is_empty()).then(|| Quantisation {
-            block: BLOCK,
-            method: self.options.method,
-            importance: false,
-            keep_float: Vec::new(),
-            source: hasher.finish(),
-            tensors: entries,
-        });
-        let made = manifest(draft, tokenizer, shards, quantisation, &mut commit);
+        let sealed = Sealed {
+            bytes: layout.bytes as u64,
+            sha256: sealed(&mut staged)?,
+        };
+        self.partial().keep(halt.shard, staged, sealed)?;
+        Ok(sealed)
+    }
+
+    /// Gives all shards their places.
+    fn commit(&self, shards: Vec<(Sealed, PathBuf)>) -> Result<Manifest, PackageError> {
+        let place = self.partial().place().to_owned();
+        let mut commit = Commit::staged_in(self.folder, &place);
+        let (sealed, places): (Vec<_>, Vec<_>) = shards.into_iter().unzip();
+        let mut names = Vec::with_capacity(places.len());
+        for (number, (place, sealed)) in places.into_iter().zip(&sealed).enumerate() {
+            let name = shard_name(number, self.layouts.len());
+            names.push(commit.add_kept(&name, place, sealed.bytes, sealed.sha256));
+        }
+        let tokenizer = commit.add(TOKENIZER_FILE, self.tokenizer.to_vec());
+        let entries = self.entries(&sealed, |number| names[number].clone());
+        let made = self.manifest(entries, tokenizer, &sealed);
         let bytes = made.to_bytes()?;
         commit.stage(bytes)?.finish(&made)?;
         Ok(made)
     }
+
+    fn entries(&self, sealed: &[Sealed], name: impl Fn(usize) -> String) -> Vec<ShardEntry> {
+        let shards = self.layouts.iter().zip(sealed).enumerate();
+        let entry = |(number, (layout, sealed)): (usize, (&Layout, &Sealed))| ShardEntry {
+            file: name(number),
+            bytes: layout.bytes as u64,
+            sha256: sealed.sha256,
+            tensors: layout.names(&self.plan.slots),
+        };
+        shards.map(entry).collect()
+    }
+
+    fn manifest(&self, shards: Vec<ShardEntry>, tokenizer: String, sealed: &[Sealed]) -> Manifest {
+        let tensors = self.plan.quantised();
+        let quantisation = (!tensors.is_empty()).then(|| Quantisation {
+            block: BLOCK,
+            method: self.options.method,
+            importance: false,
+            keep_float: Vec::new(),
+            source: digest_of_all(sealed),
+            tensors,
+        });
+        let tokenizer = (tokenizer, self.tokenizer);
+        manifest(self.draft.clone(), tokenizer, shards, quantisation)
+    }
 }
 
-/// The manifest's entry of `tensor`, whose floats take `bytes`; `None` where it stays float.
-fn quantised(tensor: &StreamTensor, bytes: usize) -> Option<(QuantTensor, Geometry)> {
-    let StreamTensor { name, shape, .. } = tensor;
-    let scheme = tensor.scheme?;
-    let geometry = Geometry::of(shape)?;
-    if kept(name, shape, bytes, scheme, SCALES).is_some() {
-        return None;
+/// What shards of these layouts are of: nothing else decides their bytes.
+fn fingerprint(origin: Digest, method: Method, layouts: &[Layout]) -> Digest {
+    let mut hasher = Hasher::default();
+    hasher.update(origin.bytes());
+    // Another version may choose other codes.
+    hasher.update(format!("{method:?} {}", env!("CARGO_PKG_VERSION")).as_bytes());
+    for layout in layouts {
+        // Names, types, shapes and places.
+        hasher.update(Digest::of(&layout.header).bytes());
     }
-    let entry = QuantTensor {
-        name: name.clone(),
-        scheme,
-        scale: SCALES,
-        shape: shape.clone(),
-        in_padded: geometry.padded(),
+    hasher.finish()
+}
+
+/// One digest of all shards.
+fn digest_of_all(shards: &[Sealed]) -> Digest {
+    let mut hasher = Hasher::default();
+    for shard in shards {
+        hasher.update(shard.sha256.bytes());
+    }
+    hasher.finish()
+}
+
+/// Calls `work` with each number below `count`, in order as threads become free.
+fn each(count: usize, jobs: Option<NonZeroUsize>, work: impl Fn(usize) + Sync) {
+    let cores = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let jobs = jobs.unwrap_or_else(cores).get().min(count);
+    let next = AtomicUsize::new(0);
+    let take = || {
+        let index = next.fetch_add(1, Ordering::Relaxed);
+        (index < count).then_some(index)
     };
-    Some((entry, geometry))
-}
-
-/// Takes the values of one tensor, in row-major order.
-pub struct Sink<'a> {
-    staged: &'a mut NamedTempFile,
-    planned: &'a Planned<'a>,
-    method: Method,
-    /// Where the next values go, or codes and scales.
-    places: [u64; 2],
-    /// Elements taken.
-    elements: usize,
-    hasher: &'a mut Hasher,
-}
-
-impl Sink<'_> {
-    /// How the tensor is quantised, if it is.
-    pub fn scheme(&self) -> Option<Scheme> {
-        let quantised = self.planned.quantised.as_ref();
-        quantised.map(|(entry, _)| entry.scheme)
-    }
-
-    /// Takes the next values; whole rows, where the tensor is quantised.
-    ///
-    /// # Errors
-    /// [`PackageError`]: too many, not finite, beyond the range of the stored type, or the disk
-    /// refuses.
-    pub fn values(&mut self, values: &[f32]) -> Result<(), PackageError> {
-        let name = &self.planned.tensor.name;
-        if let Some(index) = values.iter().position(|value| !value.is_finite()) {
-            return Err(PackageError::NonFinite {
-                file: ORIGIN.to_owned(),
-                tensor: name.clone(),
-                index: self.elements + index,
-                value: values[index],
+    thread::scope(|scope| {
+        for _ in 0..jobs {
+            scope.spawn(|| {
+                while let Some(index) = take() {
+                    work(index);
+                }
             });
         }
-        let first = self.elements;
-        match &self.planned.quantised {
-            None => {
-                let dtype = self.planned.tensor.dtype;
-                let bytes = dtype.encode(values);
-                overflow(name, dtype, &bytes, values, first)?;
-                self.count(values.len())?;
-                self.put(0, &bytes)
-            }
-            Some((entry, geometry)) => {
-                let recipe = Recipe {
-                    scheme: entry.scheme,
-                    scale: SCALES,
-                    method: self.method,
-                    importance: None,
-                };
-                let blocks = encode(values, geometry.cols, &recipe)
-                    .map_err(|error| refused(name, first, error))?;
-                let words: Vec<u8> = blocks.words.iter().flat_map(|w| w.to_le_bytes()).collect();
-                self.count(values.len())?;
-                self.put(0, &words)?;
-                self.put(1, &SCALES.dtype().encode(&blocks.scales))
-            }
-        }
-    }
-
-    /// Takes the next values of a float tensor as they are stored.
-    ///
-    /// # Errors
-    /// [`PackageError`]: too many, no whole elements, not finite, the tensor is quantised, or the
-    /// disk refuses.
-    pub fn stored(&mut self, bytes: &[u8]) -> Result<(), PackageError> {
-        let StreamTensor { name, dtype, .. } = self.planned.tensor;
-        if self.planned.quantised.is_some() || !bytes.len().is_multiple_of(dtype.size()) {
-            return Err(self.unwritable("was given bytes that are not its elements".to_owned()));
-        }
-        check_finite(ORIGIN, name, *dtype, bytes, self.elements)?;
-        self.count(bytes.len() / dtype.size())?;
-        self.put(0, bytes)
-    }
-
-    /// Takes the next rows of a quantised weight as they are stored: codes and scales, in the
-    /// layout of [`quant`](crate::quant), scales in half precision.
-    ///
-    /// # Errors
-    /// [`PackageError`]: too many, no whole rows, a scale that is none, the tensor is not quantised,
-    /// or the disk refuses.
-    pub fn blocks(&mut self, words: &[u8], scales: &[u8]) -> Result<(), PackageError> {
-        let Some((entry, geometry)) = &self.planned.quantised else {
-            return Err(self.unwritable("was given blocks and is not quantised".to_owned()));
-        };
-        let row = [
-            geometry.row_words(entry.scheme) * size_of::<u32>(),
-            geometry.blocks() * SCALES.dtype().size(),
-        ];
-        let rows = words.len() / row[0];
-        if words.len() != rows * row[0] || scales.len() != rows * row[1] {
-            return Err(self.unwritable("was given blocks that are no whole rows".to_owned()));
-        }
-        let values = SCALES.dtype().decode(scales);
-        let reach = entry.scheme.reach();
-        if let Some(scale) = values.iter().find(|scale| !(**scale * reach).is_finite()) {
-            return Err(self.unwritable(format!("was given the scale {scale}, which is none")));
-        }
-        self.count(rows * geometry.cols)?;
-        self.put(0, words)?;
-        self.put(1, scales)
-    }
-
-    fn put(&mut self, part: usize, bytes: &[u8]) -> Result<(), PackageError> {
-        self.hasher.update(bytes);
-        put(self.staged, self.places[part], bytes)?;
-        self.places[part] += bytes.len() as u64;
-        Ok(())
-    }
-
-    /// Counts elements before they are written: no tensor runs into the next.
-    fn count(&mut self, elements: usize) -> Result<(), PackageError> {
-        let all: usize = self.planned.tensor.shape.iter().product();
-        match self
-            .elements
-            .checked_add(elements)
-            .filter(|now| *now <= all)
-        {
-            Some(now) => {
-                self.elements = now;
-                Ok(())
-            }
-            None => Err(self.unwritable(format!("was given more than its {all} values"))),
-        }
-    }
-
-    fn finish(self) -> Result<(), PackageError> {
-        let all: usize = self.planned.tensor.shape.iter().product();
-        match self.elements == all {
-            true => Ok(()),
-            false => Err(self.unwritable(format!("was given {} of {all} values", self.elements))),
-        }
-    }
-
-    fn unwritable(&self, reason: String) -> PackageError {
-        PackageError::Unwritable {
-            tensor: self.planned.tensor.name.clone(),
-            reason,
-        }
-    }
-}
-
-/// What to say of values from element `first` of a tensor on that cannot be quantised.
-fn refused(name: &str, first: usize, error: EncodeError) -> PackageError {
-    match error {
-        EncodeError::Unfit {
-            index,
-            value,
-            largest,
-        } => PackageError::Unscalable {
-            file: ORIGIN.to_owned(),
-            tensor: name.to_owned(),
-            index: first + index,
-            value,
-            largest,
-        },
-        other => PackageError::Unwritable {
-            tensor: name.to_owned(),
-            reason: other.to_string(),
-        },
-    }
+    });
 }
