@@ -38,7 +38,7 @@ pub enum CliError {
     Interrupted {
         shards: usize,
         all: usize,
-        source: ImportError,
+        source: Box<ImportError>,
     },
     #[error("--device {device}: {reason}")]
     Device {
@@ -75,14 +75,14 @@ impl CliError {
             | Self::Import(
                 ImportError::Package(PackageError::Stopped) | ImportError::Hub(HubError::Stopped),
             )
-            | Self::Interrupted {
-                source: ImportError::Package(PackageError::Stopped),
-                ..
-            }
             | Self::Quantize {
                 source: PackageError::Stopped,
                 ..
             } => 130,
+            Self::Interrupted { source, .. } => match **source {
+                ImportError::Package(PackageError::Stopped) => 130,
+                _ => 1,
+            },
             Self::Quantize {
                 source: PackageError::Pattern { .. } | PackageError::NothingToQuantise,
                 ..

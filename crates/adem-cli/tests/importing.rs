@@ -31,11 +31,15 @@ impl Place {
         });
         fs::write(folder.join("config.json"), config.to_string()).unwrap();
         let mut vocab = json!({"<unk>": 0, "<s>": 1, "</s>": 2});
-        vocab["a"] = json!(3);
+        vocab["\u{2581}"] = json!(3);
         let special = |id: u32, it: &str| json!({"id": id, "content": it, "special": true});
         let tokenizer = json!({
             "version": "1.0",
             "added_tokens": [special(0, "<unk>"), special(1, "<s>"), special(2, "</s>")],
+            "normalizer": {"type": "Sequence", "normalizers": [
+                {"type": "Prepend", "prepend": "\u{2581}"},
+                {"type": "Replace", "pattern": {"String": " "}, "content": "\u{2581}"},
+            ]},
             "model": {"type": "BPE", "unk_token": "<unk>", "vocab": vocab, "merges": []},
         });
         fs::write(folder.join("tokenizer.json"), tokenizer.to_string()).unwrap();

@@ -66,7 +66,7 @@ pub fn run(args: ImportArgs) -> Result<(), CliError> {
         Some(now) => CliError::Interrupted {
             shards: now.shards,
             all: now.found.shards,
-            source,
+            source: Box::new(source),
         },
     });
     let report = done?;
