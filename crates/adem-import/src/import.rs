@@ -26,8 +26,8 @@ use parts::Parts;
 /// How weights are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Storage {
-    /// Floats as floats, and blocks as blocks: GGUF's Q4_0 and Q8_0 bit by bit, Q4_K as q4 and Q6_K
-    /// as q8.
+    /// Floats as floats, and blocks as blocks: a package's, and GGUF's Q4_0 and Q8_0, bit by bit, Q4_K
+    /// as q4 and Q6_K as q8.
     #[default]
     AsFound,
     /// All of them as floats.
@@ -167,7 +167,7 @@ pub fn import(
     resolved.sort_by(|a, b| a.name.cmp(&b.name));
     let tensors: Vec<_> = resolved.iter().map(|it| stored(it, options)).collect();
     let settings = StreamOptions {
-        method: options.method,
+        method: method(&opened, options),
         shard_bytes: options.shard_bytes,
         jobs: options.jobs,
         origin: origin(&resolved)?,
@@ -211,19 +211,36 @@ fn stored(resolved: &Resolved<'_>, options: &ImportOptions) -> StreamTensor {
         false => adem_package::Dtype::F32,
     };
     let as_found = one.and_then(Dtype::stored).unwrap_or(widest);
+    let scheme = match options.storage {
+        Storage::Float => None,
+        Storage::Quantised(scheme) => Some(scheme),
+        Storage::AsFound => match one {
+            Some(Dtype::Q4 | Dtype::Q4_0 | Dtype::Q4K) => Some(Scheme::Q4),
+            Some(Dtype::Q8 | Dtype::Q8_0 | Dtype::Q6K) => Some(Scheme::Q8),
+            _ => None,
+        },
+    };
+    let entry = resolved.parts.first().map(|part| part.entry);
+    let blocks_found = entry.and_then(|it| Some((it.dtype.blocks()?, it.scales.as_ref()?.kind)));
     StreamTensor {
         name: resolved.name.clone(),
         shape: resolved.shape.iter().map(|dim| *dim as usize).collect(),
         dtype: options.dtype.unwrap_or(as_found),
-        scheme: match options.storage {
-            Storage::Float => None,
-            Storage::Quantised(scheme) => Some(scheme),
-            Storage::AsFound => match one {
-                Some(Dtype::Q4_0 | Dtype::Q4K) => Some(Scheme::Q4),
-                Some(Dtype::Q8_0 | Dtype::Q6K) => Some(Scheme::Q8),
-                _ => None,
-            },
+        scheme,
+        // Blocks of a package that stay blocks keep their scales.
+        scale: match blocks_found {
+            Some((blocks, scale)) if Some(blocks) == scheme => scale,
+            _ => ScaleType::F16,
         },
-        scale: ScaleType::F16,
+    }
+}
+
+/// How scales are chosen; where nothing is quantised anew, how those of a package were.
+fn method(sources: &[Source], options: &ImportOptions) -> Method {
+    let manifests = sources.iter().filter_map(|it| it.manifest.as_ref());
+    let mut found = manifests.filter_map(|it| it.quantisation.as_ref());
+    match (options.storage, found.next()) {
+        (Storage::AsFound, Some(quantisation)) => quantisation.method,
+        _ => options.method,
     }
 }

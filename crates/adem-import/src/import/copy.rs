@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -13,8 +14,10 @@ use crate::dtype::Dtype;
 use crate::error::ImportError;
 use crate::gguf::blocks;
 use crate::input::Window;
+use crate::quantised::{self, Scales};
 use crate::report::TensorReport;
 use crate::resolve::{Join, Part, Resolved};
+use crate::tensors::Entry;
 
 /// Bytes looked at at once by all threads together, unless a row is longer.
 const AT_ONCE: u64 = 64 << 20;
@@ -48,9 +51,12 @@ enum Way {
 }
 
 impl Way {
-    /// The way of elements of type `dtype` to a tensor of type `stored`, or quantised.
-    fn of(dtype: Dtype, stored: adem_package::Dtype, scheme: Option<(Scheme, ScaleType)>) -> Self {
+    /// The way of a tensor that is found as `entry` to one of type `stored`, or quantised.
+    fn of(entry: &Entry, stored: adem_package::Dtype, scheme: Option<(Scheme, ScaleType)>) -> Self {
+        let dtype = entry.dtype;
+        let blocks = dtype.blocks().zip(entry.scales.as_ref().map(|it| it.kind));
         match (dtype, scheme) {
+            (_, Some(_)) if blocks == scheme => Self::Blocks,
             (Dtype::Q4_0, Some((Scheme::Q4, ScaleType::F16)))
             | (Dtype::Q8_0, Some((Scheme::Q8, ScaleType::F16))) => Self::Blocks,
             (_, None) if dtype.stored() == Some(stored) => Self::Stored,
@@ -105,7 +111,8 @@ impl<'a, P: FnMut(ImportProgress)> Copy<'a, P> {
                 let dtype = part.entry.dtype;
                 // Wider floats hold the values of narrower ones.
                 let wider = tensor.dtype == adem_package::Dtype::F32 && dtype.stored().is_some();
-                Way::of(dtype, tensor.dtype, scheme) != Way::Values || (scheme.is_none() && wider)
+                let way = Way::of(part.entry, tensor.dtype, scheme);
+                way != Way::Values || (scheme.is_none() && wider)
             };
             TensorReport {
                 name: resolved.name.clone(),
@@ -177,14 +184,12 @@ impl<'a, P: FnMut(ImportProgress)> Copy<'a, P> {
         let mut row = 0;
         while row < all {
             let end = all.min(row.saturating_add(step));
-            let read = parts
-                .iter()
-                .map(|part| part.file.rows(part.entry, row..end))
-                .collect::<Result<Vec<_>, _>>()?;
-            let bytes = side_by_side(&read, (end - row) as usize);
-            give(dtype, &bytes, tensor, sink).map_err(|error| named(error, first))?;
-            self.lock().read += bytes.len() as u64;
-            self.report(|now| now.bytes += bytes.len() as u64);
+            let read = match (&first.entry.scales, parts) {
+                (Some(scales), [part]) => give_blocks(part, scales, row..end, tensor, sink)?,
+                _ => give(parts, row..end, tensor, sink)?,
+            };
+            self.lock().read += read;
+            self.report(|now| now.bytes += read);
             row = end;
         }
         Ok(())
@@ -229,22 +234,56 @@ fn side_by_side<'a>(parts: &'a [Window<'_>], rows: usize) -> Cow<'a, [u8]> {
     Cow::Owned(all)
 }
 
-/// Gives `bytes` of `dtype` in the way that keeps most of them.
+/// Gives these rows of `parts`, which stand side by side and have one type, in the way that keeps
+/// most of them; the bytes that were read.
 fn give(
-    dtype: Dtype,
-    bytes: &[u8],
+    parts: &[Part<'_>],
+    rows: Range<u64>,
     tensor: &StreamTensor,
     sink: &mut Sink<'_>,
-) -> Result<(), PackageError> {
-    match Way::of(dtype, tensor.dtype, sink.scheme()) {
-        Way::Stored => sink.stored(bytes),
+) -> Result<u64, ImportError> {
+    let Some(first) = parts.first() else {
+        return Ok(0);
+    };
+    let read = parts
+        .iter()
+        .map(|part| part.file.rows(part.entry, rows.clone()))
+        .collect::<Result<Vec<_>, _>>()?;
+    let bytes = side_by_side(&read, (rows.end - rows.start) as usize);
+    let dtype = first.entry.dtype;
+    let given = match Way::of(first.entry, tensor.dtype, sink.scheme()) {
+        Way::Stored => sink.stored(&bytes),
         Way::Blocks => {
             let blocks = match dtype {
-                Dtype::Q4_0 => blocks::q4_0_stored(bytes),
-                _ => blocks::q8_0_stored(bytes),
+                Dtype::Q4_0 => blocks::q4_0_stored(&bytes),
+                _ => blocks::q8_0_stored(&bytes),
             };
             sink.blocks(&blocks.words, &blocks.scales)
         }
-        Way::Values => sink.values(&dtype.decode(bytes)),
-    }
+        Way::Values => sink.values(&dtype.decode(&bytes)),
+    };
+    given.map_err(|error| named(error, first))?;
+    Ok(bytes.len() as u64)
+}
+
+/// Gives these rows of a package's quantised weight; the bytes that were read.
+fn give_blocks(
+    part: &Part<'_>,
+    scales: &Scales,
+    rows: Range<u64>,
+    tensor: &StreamTensor,
+    sink: &mut Sink<'_>,
+) -> Result<u64, ImportError> {
+    let Part { file, entry } = *part;
+    let share = |span: &Range<u64>| (span.end - span.start) / entry.rows().max(1);
+    let read = (rows.end - rows.start) * (share(&entry.span) + share(&scales.span));
+    let given = match Way::of(entry, tensor.dtype, sink.scheme()) {
+        Way::Blocks => {
+            let words = file.rows(entry, rows.clone())?;
+            sink.blocks(&words, &file.scales(entry, scales, rows)?)
+        }
+        Way::Stored | Way::Values => sink.values(&quantised::values(file, entry, scales, rows)?),
+    };
+    given.map_err(|error| named(error, part))?;
+    Ok(read)
 }

@@ -26,11 +26,13 @@ pub(super) fn origin(resolved: &[Resolved<'_>]) -> Result<Option<Digest>, Import
                 files.insert(part.file.name(), identity);
             }
             let entry = part.entry;
+            let scales = entry.scales.as_ref().map(|it| (it.kind, it.span.clone()));
             parts.push(json!([
                 part.file.name(),
                 entry.name,
                 entry.dtype,
-                entry.span
+                entry.span,
+                scales
             ]));
         }
         tensors.push(json!([tensor.name, format!("{:?}", tensor.join), parts]));

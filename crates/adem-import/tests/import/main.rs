@@ -15,6 +15,7 @@ mod inspections;
 mod large;
 mod llama;
 mod pickle_file;
+mod quantised;
 mod readers;
 mod resuming;
 mod tokenizers;

@@ -16,7 +16,7 @@ use crate::files::{Named, safetensors};
 use crate::folders::{Place, listing, package, small_tokenizer};
 
 /// A small language model in two files, and options that make many shards of it.
-fn place() -> (Place, ImportOptions) {
+pub fn place() -> (Place, ImportOptions) {
     let place = Place::new();
     let (dim, hidden, layers) = (64, 96, 4);
     let config = json!({
@@ -91,7 +91,7 @@ fn whole(
     (report, by_name(&folder))
 }
 
-fn by_name(folder: &std::path::Path) -> BTreeMap<std::path::PathBuf, Vec<u8>> {
+pub fn by_name(folder: &std::path::Path) -> BTreeMap<std::path::PathBuf, Vec<u8>> {
     let files = listing(folder).unwrap().into_iter();
     files
         .map(|(path, bytes)| (path.file_name().unwrap().into(), bytes))

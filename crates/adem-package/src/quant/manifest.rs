@@ -63,6 +63,11 @@ pub(crate) enum Part {
 }
 
 impl QuantTensor {
+    /// The names of its two stored tensors: codes, then scales.
+    pub fn stored_names(&self) -> [String; 2] {
+        [Part::Words, Part::Scales].map(|part| self.stored_name(part))
+    }
+
     /// The name of one of the two stored tensors.
     pub(crate) fn stored_name(&self, part: Part) -> String {
         let suffix = match part {
