@@ -6,7 +6,7 @@
 //! - [`import`] finds a language model, a vision tower, ADEM-VL's adapters and a tokenizer in such
 //!   files and folders by their names, and writes them as a package, tensor after tensor.
 //! - [`hub`] fetches models of the Hugging Face hub by name.
-//! - [`read_tokenizer`] turns SentencePiece's models into `tokenizer.json`.
+//! - [`read_tokenizer`] turns SentencePiece's models and Llama 3's ranks into `tokenizer.json`.
 //! - [`inspect`] lists what is in a file, a folder or a package.
 //!
 //! ```no_run

@@ -72,8 +72,8 @@ pub struct ImportArgs {
     /// How scales are chosen.
     #[arg(long, value_enum, default_value_t = ScaleName::Search)]
     pub scale: ScaleName,
-    /// tokenizer.json, SentencePiece's tokenizer.model or llama2.c's tokenizer.bin; otherwise the
-    /// language model's own.
+    /// tokenizer.json, SentencePiece's or Llama 3's tokenizer.model or llama2.c's tokenizer.bin;
+    /// otherwise the language model's own.
     #[arg(long, value_name = "FILE")]
     pub tokenizer: Option<PathBuf>,
     /// The package's name; otherwise that of the language model's file or folder.

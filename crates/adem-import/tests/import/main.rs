@@ -18,6 +18,7 @@ mod pickle_file;
 mod quantised;
 mod readers;
 mod resuming;
+mod tiktoken;
 mod tokenizers;
 mod whole;
 mod zip_file;
