@@ -127,6 +127,13 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     entries.map(file).collect()
 }
 
+/// Sends the program a signal.
+fn send(child: &Child, signal: &str) {
+    let pid = child.id().to_string();
+    let sent = Command::new("kill").args([signal, &pid]).status();
+    assert!(sent.unwrap().success());
+}
+
 fn said(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
@@ -166,9 +173,7 @@ fn an_import_that_was_killed_or_stopped_goes_on_to_the_same_package() {
 
     // Ctrl-C.
     let child = place.begun("stopped", 3);
-    let pid = child.id().to_string();
-    let sent = Command::new("kill").args(["-INT", &pid]).status().unwrap();
-    assert!(sent.success());
+    send(&child, "-INT");
     let ended = child.wait_with_output().unwrap();
     assert_eq!(ended.status.code(), Some(130), "{}", said(&ended));
     let text = said(&ended);
@@ -185,7 +190,9 @@ fn an_import_that_was_killed_or_stopped_goes_on_to_the_same_package() {
 fn a_second_import_into_the_same_folder_waits_for_nobody() {
     let place = Place::new();
     let first = place.begun("out", 1);
+    send(&first, "-STOP");
     let second = place.import("out", "1").output().unwrap();
+    send(&first, "-CONT");
     let first = first.wait_with_output().unwrap();
     assert!(first.status.success(), "{}", said(&first));
     assert_eq!(second.status.code(), Some(1));

@@ -8,6 +8,7 @@ mod shards;
 mod sink;
 mod staged;
 mod stream;
+mod writer;
 
 use std::path::Path;
 
@@ -28,7 +29,8 @@ pub(crate) use commit::{Commit, fault};
 pub(crate) use shards::{Layout, Slot, lay_out};
 pub use sink::Sink;
 pub(crate) use staged::{put, sealed};
-pub use stream::{Found, StreamError, StreamOptions, StreamTensor, StreamWriter};
+pub use stream::{Found, StreamError, StreamOptions, StreamTensor};
+pub use writer::StreamWriter;
 
 /// What a package is to say of itself: the manifest without what follows from the files.
 #[derive(Debug, Clone, PartialEq)]
