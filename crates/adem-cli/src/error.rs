@@ -33,6 +33,13 @@ pub enum CliError {
     },
     #[error("{0}")]
     Import(#[from] ImportError),
+    /// An import that can go on.
+    #[error("{source}; {shards} of {all} shards are kept, and the same command goes on from here")]
+    Interrupted {
+        shards: usize,
+        all: usize,
+        source: Box<ImportError>,
+    },
     #[error("--device {device}: {reason}")]
     Device {
         device: &'static str,
@@ -72,6 +79,10 @@ impl CliError {
                 source: PackageError::Stopped,
                 ..
             } => 130,
+            Self::Interrupted { source, .. } => match **source {
+                ImportError::Package(PackageError::Stopped) => 130,
+                _ => 1,
+            },
             Self::Quantize {
                 source: PackageError::Pattern { .. } | PackageError::NothingToQuantise,
                 ..

@@ -1,5 +1,6 @@
 //! Element types of other people's checkpoints.
 
+use adem_package::quant::Scheme;
 use half::{bf16, f16};
 use serde::Serialize;
 
@@ -23,6 +24,12 @@ pub enum Dtype {
     U16,
     U8,
     Bool,
+    /// A package's codes in four bits, their scales apart.
+    #[serde(rename = "q4")]
+    Q4,
+    /// A package's codes in eight bits, their scales apart.
+    #[serde(rename = "q8")]
+    Q8,
     /// GGUF: blocks of 32 codes in four bits, one scale.
     #[serde(rename = "Q4_0")]
     Q4_0,
@@ -54,6 +61,8 @@ impl Dtype {
             Self::U16 => "U16",
             Self::U8 => "U8",
             Self::Bool => "BOOL",
+            Self::Q4 => "q4",
+            Self::Q8 => "q8",
             Self::Q4_0 => "Q4_0",
             Self::Q8_0 => "Q8_0",
             Self::Q4K => "Q4_K",
@@ -68,6 +77,8 @@ impl Dtype {
             Self::F32 | Self::I32 | Self::U32 => (1, 4),
             Self::F16 | Self::BF16 | Self::I16 | Self::U16 => (1, 2),
             Self::I8 | Self::U8 | Self::Bool => (1, 1),
+            Self::Q4 => (32, 16),
+            Self::Q8 => (32, 32),
             Self::Q4_0 => (32, 18),
             Self::Q8_0 => (32, 34),
             Self::Q4K => (256, 144),
@@ -94,6 +105,15 @@ impl Dtype {
         self.block().0 > 1
     }
 
+    /// The package's blocks that these are, where they are a package's.
+    pub fn blocks(self) -> Option<Scheme> {
+        match self {
+            Self::Q4 => Some(Scheme::Q4),
+            Self::Q8 => Some(Scheme::Q8),
+            _ => None,
+        }
+    }
+
     /// The package's type that holds every value of this one, where there is one.
     pub fn stored(self) -> Option<adem_package::Dtype> {
         match self {
@@ -104,7 +124,8 @@ impl Dtype {
         }
     }
 
-    /// `bytes`, whole blocks, in single precision; nothing where the elements are no weights.
+    /// `bytes`, whole blocks, in single precision; nothing where the elements are no weights,
+    /// or their scales are elsewhere.
     pub fn decode(self, bytes: &[u8]) -> Vec<f32> {
         match self {
             Self::F64 => each(bytes, |w| f64::from_le_bytes(w) as f32),

@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use adem_data::tokenizer::TokenizerError;
-use adem_package::PackageError;
+use adem_package::{PackageError, StreamError};
 
 use crate::hub::HubError;
 use crate::report::Mismatch;
@@ -106,6 +106,16 @@ pub enum ImportError {
     /// The package could not be written, or read.
     #[error(transparent)]
     Package(#[from] PackageError),
+}
+
+impl StreamError for ImportError {
+    fn may_pass(&self) -> bool {
+        match self {
+            Self::Io { .. } => true,
+            Self::Package(error) => error.may_pass(),
+            _ => false,
+        }
+    }
 }
 
 impl ImportError {

@@ -2,14 +2,16 @@
 
 mod copy;
 mod draft;
+mod origin;
 mod parts;
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use adem_data::image::Normalisation;
-use adem_package::quant::{Method, Scheme};
-use adem_package::{StreamOptions, StreamTensor, limits, write_stream};
+use adem_package::quant::{Method, ScaleType, Scheme};
+use adem_package::{Found, StreamOptions, StreamTensor, StreamWriter, limits};
 
 use crate::dtype::Dtype;
 use crate::error::ImportError;
@@ -18,13 +20,14 @@ use crate::resolve::Resolved;
 use crate::source::Source;
 use copy::Copy;
 use draft::draft;
+use origin::origin;
 use parts::Parts;
 
 /// How weights are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Storage {
-    /// Floats as floats, and blocks as blocks: GGUF's Q4_0 and Q8_0 bit by bit, Q4_K as q4 and Q6_K
-    /// as q8.
+    /// Floats as floats, and blocks as blocks: a package's, and GGUF's Q4_0 and Q8_0, bit by bit, Q4_K
+    /// as q4 and Q6_K as q8.
     #[default]
     AsFound,
     /// All of them as floats.
@@ -87,6 +90,8 @@ pub struct ImportOptions {
     pub ignore: Vec<String>,
     /// Longest shard, bytes.
     pub shard_bytes: u64,
+    /// Shards that are made at once; otherwise as many as the processor has cores.
+    pub jobs: Option<NonZeroUsize>,
 }
 
 impl Default for ImportOptions {
@@ -105,6 +110,7 @@ impl Default for ImportOptions {
             fusion: FusionNumbers::default(),
             ignore: Vec::new(),
             shard_bytes: limits::SHARD_BYTES,
+            jobs: None,
         }
     }
 }
@@ -112,7 +118,7 @@ impl Default for ImportOptions {
 /// How far an import is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ImportProgress {
-    /// Bytes of weights read.
+    /// Bytes of weights read, those among them whose shards an earlier run has left.
     pub bytes: u64,
     /// Bytes of weights to read.
     pub total_bytes: u64,
@@ -120,6 +126,10 @@ pub struct ImportProgress {
     pub tensors: usize,
     /// Tensors of the package.
     pub total_tensors: usize,
+    /// Shards that are complete.
+    pub shards: usize,
+    /// What an earlier run has left.
+    pub found: Found,
 }
 
 /// Imports `sources`, files or folders of any known kind, as one package in `folder`, which is made
@@ -127,16 +137,24 @@ pub struct ImportProgress {
 ///
 /// Each part of the model comes from one source: the language model, the vision tower, the
 /// adapters. A package is a source too, of the parts it has, so that they can be added one at a
-/// time. Everything is checked by name and shape before a weight is read; then weights are read a
-/// few megabytes at a time. `progress` is called after each, and `stop` looked at.
+/// time. Everything is checked by name and shape before a weight is read; then weights are mapped
+/// and converted a few megabytes at a time, several shards at once. `progress` is called before the
+/// first and after each, and `stop` looked at.
+///
+/// An import that did not come to its end, be it stopped, killed or out of disk space, goes on where
+/// it was when it is begun again: shards that are complete are kept in a folder beside the package's
+/// ([`StreamWriter`]), as long as sources and options are what they were.
 ///
 /// # Errors
-/// [`ImportError`]; the folder's package is as it was.
+/// [`ImportError`]; the folder's package is as it was. Where [`ImportError::may_pass`], complete shards
+/// are kept.
+///
+/// [`ImportError::may_pass`]: adem_package::StreamError::may_pass
 pub fn import(
     sources: &[PathBuf],
     folder: &Path,
     options: &ImportOptions,
-    progress: impl FnMut(ImportProgress),
+    progress: impl FnMut(ImportProgress) + Send,
     stop: &AtomicBool,
 ) -> Result<ImportReport, ImportError> {
     let mut opened = Vec::with_capacity(sources.len());
@@ -148,29 +166,30 @@ pub fn import(
     let mut resolved = parts.resolve(&opened, options, &mut left_out)?;
     resolved.sort_by(|a, b| a.name.cmp(&b.name));
     let tensors: Vec<_> = resolved.iter().map(|it| stored(it, options)).collect();
-    let draft = draft(&parts, options)?;
-    let mut copy = Copy::new(&resolved, progress, stop);
     let settings = StreamOptions {
-        method: options.method,
+        method: method(&opened, options),
         shard_bytes: options.shard_bytes,
+        jobs: options.jobs,
+        origin: origin(&resolved)?,
     };
-    let manifest = write_stream(
-        folder,
-        draft,
-        &parts.tokenizer,
-        &tensors,
-        &settings,
+    let draft = draft(&parts, options)?;
+    let writer = StreamWriter::open(folder, draft, &parts.tokenizer, &tensors, &settings, stop)?;
+    let found = writer.found();
+    let copy = Copy::new(&resolved, &writer, options.jobs, progress);
+    let made = copy.reports(&writer, &tensors);
+    let manifest = writer.write(
         |tensor, sink| copy.tensor(tensor, sink),
+        |shards| copy.shard_made(shards),
     )?;
-    let made = copy.made;
     Ok(ImportReport {
         sources: opened.iter().map(described).collect(),
         notes: parts.notes(&opened, &made, options.compat),
         tensors: made,
         left_out,
-        bytes_read: copy.now.bytes,
+        bytes_read: copy.bytes_read(),
         bytes_written: manifest.weight_bytes(),
         shards: manifest.shards.len(),
+        shards_kept: found.kept,
     })
 }
 
@@ -192,18 +211,36 @@ fn stored(resolved: &Resolved<'_>, options: &ImportOptions) -> StreamTensor {
         false => adem_package::Dtype::F32,
     };
     let as_found = one.and_then(Dtype::stored).unwrap_or(widest);
+    let scheme = match options.storage {
+        Storage::Float => None,
+        Storage::Quantised(scheme) => Some(scheme),
+        Storage::AsFound => match one {
+            Some(Dtype::Q4 | Dtype::Q4_0 | Dtype::Q4K) => Some(Scheme::Q4),
+            Some(Dtype::Q8 | Dtype::Q8_0 | Dtype::Q6K) => Some(Scheme::Q8),
+            _ => None,
+        },
+    };
+    let entry = resolved.parts.first().map(|part| part.entry);
+    let blocks_found = entry.and_then(|it| Some((it.dtype.blocks()?, it.scales.as_ref()?.kind)));
     StreamTensor {
         name: resolved.name.clone(),
         shape: resolved.shape.iter().map(|dim| *dim as usize).collect(),
         dtype: options.dtype.unwrap_or(as_found),
-        scheme: match options.storage {
-            Storage::Float => None,
-            Storage::Quantised(scheme) => Some(scheme),
-            Storage::AsFound => match one {
-                Some(Dtype::Q4_0 | Dtype::Q4K) => Some(Scheme::Q4),
-                Some(Dtype::Q8_0 | Dtype::Q6K) => Some(Scheme::Q8),
-                _ => None,
-            },
+        scheme,
+        // Blocks of a package that stay blocks keep their scales.
+        scale: match blocks_found {
+            Some((blocks, scale)) if Some(blocks) == scheme => scale,
+            _ => ScaleType::F16,
         },
+    }
+}
+
+/// How scales are chosen; where nothing is quantised anew, how those of a package were.
+fn method(sources: &[Source], options: &ImportOptions) -> Method {
+    let manifests = sources.iter().filter_map(|it| it.manifest.as_ref());
+    let mut found = manifests.filter_map(|it| it.quantisation.as_ref());
+    match (options.storage, found.next()) {
+        (Storage::AsFound, Some(quantisation)) => quantisation.method,
+        _ => options.method,
     }
 }

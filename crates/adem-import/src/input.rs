@@ -2,15 +2,18 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::ops::Range;
+use std::ops::{Deref, Range};
 use std::path::Path;
+use std::time::SystemTime;
+
+use memmap2::{Mmap, MmapOptions};
 
 use crate::error::ImportError;
 
 /// A file, read by ranges and never whole.
 ///
-/// Reading places instead of mapping the file keeps what is held in memory to what is asked for,
-/// and a file that is cut short while it is read gives an error and not a fault.
+/// Headers are copied to memory, which holds no more than is asked for; weights are mapped, a window
+/// at a time. A file that is changed while it is read gives an error.
 pub struct Input {
     name: String,
     length: u64,
@@ -18,8 +21,29 @@ pub struct Input {
 }
 
 enum Bytes {
-    File(File),
+    File(File, Option<SystemTime>),
     Memory(Vec<u8>),
+}
+
+/// Some bytes of an input, where they are.
+#[derive(Debug)]
+pub struct Window<'a>(Held<'a>);
+
+#[derive(Debug)]
+enum Held<'a> {
+    Mapped(Mmap),
+    Memory(&'a [u8]),
+}
+
+impl Deref for Window<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match &self.0 {
+            Held::Mapped(map) => map,
+            Held::Memory(bytes) => bytes,
+        }
+    }
 }
 
 impl Input {
@@ -29,15 +53,16 @@ impl Input {
     /// [`ImportError::Io`].
     pub fn open(path: &Path) -> Result<Self, ImportError> {
         let fail = |source| ImportError::io(path, source);
-        let meta = fs::metadata(path).map_err(fail)?;
         // Opening a pipe or a device could wait for ever.
-        if !meta.is_file() {
+        if !fs::metadata(path).map_err(fail)?.is_file() {
             return Err(fail(io::Error::other("not a regular file")));
         }
+        let file = File::open(path).map_err(fail)?;
+        let meta = file.metadata().map_err(fail)?;
         Ok(Self {
             name: path.display().to_string(),
             length: meta.len(),
-            bytes: Bytes::File(File::open(path).map_err(fail)?),
+            bytes: Bytes::File(file, meta.modified().ok()),
         })
     }
 
@@ -60,37 +85,83 @@ impl Input {
         self.length
     }
 
+    /// When the file was last changed, where that is known.
+    pub fn modified(&self) -> Option<SystemTime> {
+        match &self.bytes {
+            Bytes::File(_, modified) => *modified,
+            Bytes::Memory(_) => None,
+        }
+    }
+
     /// The bytes `range`, which the caller has bounded: they are held in memory.
     ///
     /// # Errors
     /// [`ImportError::Io`] where the file ends before.
     pub fn read(&self, range: Range<u64>) -> Result<Vec<u8>, ImportError> {
-        let fail = |source| ImportError::Io {
-            file: self.name.clone(),
-            source,
+        let length = self.within(&range)?;
+        match &self.bytes {
+            Bytes::File(file, _) => {
+                let mut buffer = vec![0; length];
+                read_at(file, &mut buffer, range.start).map_err(|e| self.fail(e))?;
+                Ok(buffer)
+            }
+            Bytes::Memory(_) => self.map(range).map(|window| window.to_vec()),
+        }
+    }
+
+    /// The bytes `range`, where they are: mapped, in memory only as far as they are looked at.
+    ///
+    /// # Errors
+    /// [`ImportError::Io`] where the file ends before, or is not as it was when it was opened.
+    pub fn map(&self, range: Range<u64>) -> Result<Window<'_>, ImportError> {
+        let length = self.within(&range)?;
+        let (file, modified) = match &self.bytes {
+            Bytes::File(file, modified) => (file, modified),
+            Bytes::Memory(bytes) => {
+                let start = range.start as usize;
+                return Ok(Window(Held::Memory(&bytes[start..start + length])));
+            }
         };
+        if length == 0 {
+            return Ok(Window(Held::Memory(&[])));
+        }
+        let now = file.metadata().map_err(|e| self.fail(e))?;
+        if now.len() != self.length || now.modified().ok() != *modified {
+            let reason = "it changed while it was read; import it again";
+            return Err(self.fail(io::Error::other(reason)));
+        }
+        let mut options = MmapOptions::new();
+        options.offset(range.start).len(length).populate();
+        // SAFETY: the bytes are only read, as plain bytes, and any are valid. What the type cannot
+        // promise is that nobody writes to the file: then values change as they are read, as with
+        // other ways of reading. Cut short just after the check above, the file's lost pages end the
+        // program with a signal, which is no more than being killed: a package is never half written.
+        #[allow(unsafe_code)]
+        let map = unsafe { options.map(file) };
+        Ok(Window(Held::Mapped(map.map_err(|e| self.fail(e))?)))
+    }
+
+    /// The length of a range, which is within the file.
+    fn within(&self, range: &Range<u64>) -> Result<usize, ImportError> {
         let short = || {
-            let Range { start, end } = range.clone();
+            let Range { start, end } = range;
             let reason = format!(
                 "bytes {start}..{end} were asked for, the file ends at {}",
                 self.length
             );
-            fail(io::Error::new(io::ErrorKind::UnexpectedEof, reason))
+            self.fail(io::Error::new(io::ErrorKind::UnexpectedEof, reason))
         };
         if range.start > range.end || range.end > self.length {
             return Err(short());
         }
-        let length = usize::try_from(range.end - range.start).map_err(|_| short())?;
-        let mut buffer = vec![0; length];
-        match &self.bytes {
-            Bytes::File(file) => read_at(file, &mut buffer, range.start).map_err(fail)?,
-            Bytes::Memory(bytes) => {
-                let start = range.start as usize;
-                let held = bytes.get(start..start + length).ok_or_else(short)?;
-                buffer.copy_from_slice(held);
-            }
+        usize::try_from(range.end - range.start).map_err(|_| short())
+    }
+
+    fn fail(&self, source: io::Error) -> ImportError {
+        ImportError::Io {
+            file: self.name.clone(),
+            source,
         }
-        Ok(buffer)
     }
 
     /// Up to `most` of the first bytes.

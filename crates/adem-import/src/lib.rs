@@ -6,7 +6,7 @@
 //! - [`import`] finds a language model, a vision tower, ADEM-VL's adapters and a tokenizer in such
 //!   files and folders by their names, and writes them as a package, tensor after tensor.
 //! - [`hub`] fetches models of the Hugging Face hub by name.
-//! - [`read_tokenizer`] turns SentencePiece's models into `tokenizer.json`.
+//! - [`read_tokenizer`] turns SentencePiece's models and Llama 3's ranks into `tokenizer.json`.
 //! - [`inspect`] lists what is in a file, a folder or a package.
 //!
 //! ```no_run
@@ -38,6 +38,7 @@ mod json;
 pub mod llama2c;
 mod map;
 mod pytorch;
+mod quantised;
 mod report;
 mod resolve;
 mod safetensors;
@@ -48,8 +49,9 @@ mod tokenizer;
 pub use dtype::Dtype;
 pub use error::ImportError;
 pub use import::{Compat, FusionNumbers, ImportOptions, ImportProgress, Storage, import};
-pub use input::Input;
+pub use input::{Input, Window};
 pub use inspect::{FileInspection, Inspection, TensorInspection, inspect};
+pub use quantised::Scales;
 pub use report::{ImportReport, LeftOut, Mismatch, SourceReport, TensorReport};
 pub use tensors::{Entry, Format, Metadata, TensorFile};
 pub use tokenizer::{read_tokenizer, tokenizer_json};

@@ -63,12 +63,14 @@ pub struct ImportReport {
     pub left_out: Vec<LeftOut>,
     /// What a person should know.
     pub notes: Vec<String>,
-    /// Bytes of weights read.
+    /// Bytes of weights read; what an earlier run had read is not among them.
     pub bytes_read: u64,
     /// Bytes of all shards together.
     pub bytes_written: u64,
     /// Number of shards.
     pub shards: usize,
+    /// Those that an earlier run had written.
+    pub shards_kept: usize,
 }
 
 /// One source.

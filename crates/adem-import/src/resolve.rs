@@ -192,17 +192,17 @@ fn together(parts: &[Part<'_>], shape: &[u64], divided: Option<usize>) -> Option
 }
 
 /// Refuses tensors that several files have whole and not alike.
-fn same(parts: &[Part<'_>]) -> Result<(), ImportError> {
+fn same<'a>(parts: &[Part<'a>]) -> Result<(), ImportError> {
     let Some((first, others)) = parts.split_first() else {
         return Ok(());
     };
-    let bytes = |part: &Part<'_>| part.file.rows(part.entry, 0..part.entry.rows());
+    let bytes = |part: &Part<'a>| part.file.rows(part.entry, 0..part.entry.rows());
     if others.is_empty() || first.entry.bytes() > COMPARED {
         return Ok(());
     }
     let wanted = bytes(first)?;
     for other in others {
-        if bytes(other)? != wanted {
+        if *bytes(other)? != *wanted {
             let reason = format!("is not the same in `{}`", first.file.name());
             return Err(ImportError::tensor(
                 other.file.name(),

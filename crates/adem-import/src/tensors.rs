@@ -3,12 +3,15 @@
 use std::collections::HashSet;
 use std::ops::Range;
 use std::path::Path;
+use std::time::SystemTime;
 
+use adem_package::quant::QuantTensor;
 use serde::Serialize;
 
 use crate::dtype::Dtype;
 use crate::error::ImportError;
-use crate::input::Input;
+use crate::input::{Input, Window};
+use crate::quantised::{self, Scales};
 use crate::{gguf, limits, llama2c, pytorch, safetensors};
 
 /// Format of a checkpoint file.
@@ -51,6 +54,8 @@ pub struct Entry {
     /// Its elements lie row after row. PyTorch can save a tensor as a view of others, transposed
     /// for instance; such a one is listed and not read.
     pub contiguous: bool,
+    /// Its scales, where it is a quantised weight of a package and `span` is that of its codes.
+    pub scales: Option<Scales>,
 }
 
 impl Entry {
@@ -101,6 +106,7 @@ impl Entry {
                 shape,
                 span: start..end,
                 contiguous: true,
+                scales: None,
             }),
             None => fault(format!(
                 "its {bytes} bytes from {start} on go beyond the file's {}; copy the file again",
@@ -123,9 +129,11 @@ impl Entry {
         self.shape.iter().fold(1, |n, dim| n.saturating_mul(*dim))
     }
 
-    /// Bytes of its values.
+    /// Bytes of its values, and of their scales.
     pub fn bytes(&self) -> u64 {
-        self.span.end - self.span.start
+        let scales = self.scales.as_ref();
+        let scales = scales.map_or(0, |it| it.span.end - it.span.start);
+        self.span.end - self.span.start + scales
     }
 }
 
@@ -215,12 +223,55 @@ impl TensorFile {
         &self.metadata
     }
 
-    /// The bytes of the rows `rows` of `entry`, one of this file's: the outermost indices.
+    /// Puts the codes and scales of these weights together, where they are in this file, and returns
+    /// how many there were.
+    pub(crate) fn join_quantised(&mut self, weights: &[QuantTensor]) -> Result<usize, ImportError> {
+        let mut all = Vec::new();
+        let mut parts = HashSet::new();
+        for weight in weights {
+            if let Some(entry) = quantised::joined(self.input.name(), &self.entries, weight)? {
+                parts.extend(weight.stored_names());
+                all.push(entry);
+            }
+        }
+        let joined = all.len();
+        self.entries.retain(|entry| !parts.contains(&entry.name));
+        self.entries.extend(all);
+        Ok(joined)
+    }
+
+    /// When the file was last changed, where that is known.
+    pub(crate) fn modified(&self) -> Option<SystemTime> {
+        self.input.modified()
+    }
+
+    /// The bytes of the rows `rows` of `entry`, one of this file's: the outermost indices. They are
+    /// where they were, mapped; nothing is copied.
     ///
     /// # Errors
     /// [`ImportError::Tensor`] for rows that are not there and for a tensor that does not lie row
     /// after row; [`ImportError::Io`].
-    pub fn rows(&self, entry: &Entry, rows: Range<u64>) -> Result<Vec<u8>, ImportError> {
+    pub fn rows(&self, entry: &Entry, rows: Range<u64>) -> Result<Window<'_>, ImportError> {
+        self.part(entry, &entry.span, rows)
+    }
+
+    /// The bytes of the scales of these rows of a package's quantised weight.
+    pub(crate) fn scales(
+        &self,
+        entry: &Entry,
+        scales: &Scales,
+        rows: Range<u64>,
+    ) -> Result<Window<'_>, ImportError> {
+        self.part(entry, &scales.span, rows)
+    }
+
+    /// The bytes of `span` that belong to these rows.
+    fn part(
+        &self,
+        entry: &Entry,
+        span: &Range<u64>,
+        rows: Range<u64>,
+    ) -> Result<Window<'_>, ImportError> {
         let fault = |reason: &str| ImportError::tensor(self.name(), &entry.name, reason);
         if !entry.contiguous {
             return Err(fault(
@@ -232,10 +283,10 @@ impl TensorFile {
             return Err(fault("has fewer rows than were asked for"));
         }
         // `rows.end <= all` and a row is a whole number of bytes.
-        let row = (entry.span.end - entry.span.start) / all.max(1);
-        let start = entry.span.start;
+        let row = (span.end - span.start) / all.max(1);
+        let start = span.start;
         self.input
-            .read(start + rows.start * row..start + rows.end * row)
+            .map(start + rows.start * row..start + rows.end * row)
     }
 }
 

@@ -29,12 +29,21 @@ impl Digest {
         }
     }
 
-    /// The first eight digits: enough to tell two versions of a file apart in its name.
+    /// `file` with the first eight digits in it: enough to tell two versions of a file apart.
     #[cfg(not(target_arch = "wasm32"))]
-    pub(crate) fn short(&self) -> String {
-        let mut text = self.to_string();
-        text.truncate(8);
-        text
+    pub(crate) fn versioned(&self, file: &str) -> String {
+        let mut digits = self.to_string();
+        digits.truncate(8);
+        match file.rsplit_once('.') {
+            Some((stem, extension)) => format!("{stem}-{digits}.{extension}"),
+            None => format!("{file}-{digits}"),
+        }
+    }
+
+    /// The digest itself.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn bytes(&self) -> &[u8; 32] {
+        &self.0
     }
 }
 

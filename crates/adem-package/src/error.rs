@@ -331,6 +331,24 @@ pub enum PackageError {
     /// The caller asked to stop.
     #[error("stopped; nothing was changed")]
     Stopped,
+    /// Somebody else writes the same package.
+    #[error(
+        "another program is writing this package: it holds `{path}`; wait until it ends, or write to another folder"
+    )]
+    Busy {
+        /// The folder of its shards.
+        path: String,
+    },
+    /// The folder for shards that are not yet a package is somebody else's.
+    #[error(
+        "`{path}` is where shards would be gathered, and holds `{found}`, which is none; move it away"
+    )]
+    Occupied {
+        /// The folder.
+        path: String,
+        /// A file in it.
+        found: String,
+    },
     /// The operating system refused to write; what was there before is untouched.
     #[error("cannot write `{path}`: {source}; nothing was changed")]
     Write {

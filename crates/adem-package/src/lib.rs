@@ -58,7 +58,8 @@ pub use source::{Memory, Reading, WeightSource};
 pub use weights::{Storage, TensorView, Weights};
 #[cfg(not(target_arch = "wasm32"))]
 pub use write::{
-    Draft, NewTensor, Sink, StreamOptions, StreamTensor, WriteOptions, write, write_stream,
+    Draft, Found, NewTensor, Sink, StreamError, StreamOptions, StreamTensor, StreamWriter,
+    WriteOptions, write,
 };
 
 /// Limits that hold before a byte is believed.

@@ -1,7 +1,9 @@
 //! The command line of `adem import`, `adem inspect` and `adem verify`.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+use adem_package::limits;
 use clap::{Args, ValueEnum};
 
 use crate::args::ScaleName;
@@ -56,7 +58,9 @@ pub struct ImportArgs {
     /// Hugging Face's own cache unless it is there; HF_HOME moves that, HF_TOKEN opens gated models.
     #[arg(required = true, value_name = "SOURCE")]
     pub sources: Vec<PathBuf>,
-    /// The new package's folder; a package there is replaced once the new one is complete.
+    /// The new package's folder; a package there is replaced once the new one is complete. Until
+    /// then its shards are gathered in DIR.partial: an import that was interrupted goes on where it
+    /// was when the same command is given again.
     #[arg(short, long, value_name = "DIR")]
     pub out: PathBuf,
     /// How weights are stored; otherwise as they come, GGUF's blocks as blocks.
@@ -68,8 +72,8 @@ pub struct ImportArgs {
     /// How scales are chosen.
     #[arg(long, value_enum, default_value_t = ScaleName::Search)]
     pub scale: ScaleName,
-    /// tokenizer.json, SentencePiece's tokenizer.model or llama2.c's tokenizer.bin; otherwise the
-    /// language model's own.
+    /// tokenizer.json, SentencePiece's or Llama 3's tokenizer.model or llama2.c's tokenizer.bin;
+    /// otherwise the language model's own.
     #[arg(long, value_name = "FILE")]
     pub tokenizer: Option<PathBuf>,
     /// The package's name; otherwise that of the language model's file or folder.
@@ -101,6 +105,14 @@ pub struct ImportArgs {
     /// `?` for one.
     #[arg(long, value_name = "PATTERN")]
     pub ignore: Vec<String>,
+    /// Shards that are made at once; otherwise as many as the processor has cores.
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<NonZeroUsize>,
+    /// Longest shard, bytes; a weight that is longer by itself has one alone only at the 64 MiB that
+    /// are usual.
+    #[arg(long, value_name = "N", default_value_t = limits::SHARD_BYTES,
+        value_parser = clap::value_parser!(u64).range(1 << 10..=limits::SHARD_BYTES))]
+    pub shard_bytes: u64,
     /// Take the hub's models from the cache alone, and ask nothing of the network.
     #[arg(long)]
     pub offline: bool,

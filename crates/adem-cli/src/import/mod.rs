@@ -11,8 +11,8 @@ use adem_data::image::Normalisation;
 use adem_import::{
     Compat, FusionNumbers, ImportOptions, ImportProgress, ImportReport, Storage, import,
 };
-use adem_package::Dtype;
 use adem_package::quant::Scheme;
+use adem_package::{Dtype, Found, StreamError};
 
 use crate::error::CliError;
 use crate::{output, stop};
@@ -40,12 +40,18 @@ pub fn run(args: ImportArgs) -> Result<(), CliError> {
             gamma: args.gamma,
         },
         ignore: args.ignore,
-        ..ImportOptions::default()
+        shard_bytes: args.shard_bytes,
+        jobs: args.jobs,
     };
     let terminal = io::stderr().is_terminal();
     let stop = stop::listen("this part").flag;
     let sources = hub::fetched(&args.sources, args.offline, terminal, &stop)?;
-    let progress = |now| {
+    let mut last = None;
+    let progress = |now: ImportProgress| {
+        if last.is_none() {
+            say_found(&now.found);
+        }
+        last = Some(now);
         if terminal {
             show(&now);
         }
@@ -54,6 +60,15 @@ pub fn run(args: ImportArgs) -> Result<(), CliError> {
     if terminal {
         eprintln!();
     }
+    let kept = last.filter(|now| now.shards > 0);
+    let done = done.map_err(|source| match kept.filter(|_| source.may_pass()) {
+        None => source.into(),
+        Some(now) => CliError::Interrupted {
+            shards: now.shards,
+            all: now.found.shards,
+            source: Box::new(source),
+        },
+    });
     let report = done?;
     if args.json {
         return output::json(&report);
@@ -98,6 +113,27 @@ impl From<NormalisationName> for Normalisation {
             NormalisationName::Clip => Self::CLIP,
             NormalisationName::Imagenet => Self::IMAGENET,
         }
+    }
+}
+
+/// Says what an earlier run has left, if it has left something.
+fn say_found(found: &Found) {
+    let Found {
+        shards,
+        kept,
+        damaged,
+        discarded,
+    } = found;
+    if *kept > 0 {
+        eprintln!("adem: going on: {kept} of {shards} shards are there");
+    }
+    if *damaged > 0 {
+        eprintln!("adem: {damaged} shards are not as they were written, and are made anew");
+    }
+    if *discarded > 0 {
+        eprintln!(
+            "adem: beginning anew: {discarded} shards were there of other sources or options, and were removed"
+        );
     }
 }
 

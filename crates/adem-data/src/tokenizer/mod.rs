@@ -15,6 +15,7 @@ mod train;
 
 use std::collections::{HashMap, HashSet};
 
+pub use byte_level::symbol as byte_symbol;
 pub use error::TokenizerError;
 pub use stream::TextStream;
 #[cfg(not(target_arch = "wasm32"))]

@@ -152,13 +152,17 @@ impl<'a> Parts<'a> {
             );
         }
         let mut blocks: BTreeMap<(&str, &str), usize> = BTreeMap::new();
-        let is_blocks = |it: &&TensorReport| it.found.starts_with('Q') && !it.exact;
+        let is_blocks = |it: &&TensorReport| it.found.starts_with(['Q', 'q']) && !it.exact;
         for tensor in made.iter().filter(is_blocks) {
             *blocks.entry((tensor.found, tensor.stored)).or_default() += 1;
         }
         for ((found, stored), count) in blocks {
+            let why = match found.starts_with('q') {
+                true => "what quantising them took away stays away",
+                false => "they have no blocks of ours",
+            };
             notes.push(format!(
-                "{count} tensors of {found} have no blocks of ours: they were read as floats and stored as {stored}"
+                "{count} tensors of {found} were read as floats and stored as {stored}: {why}"
             ));
         }
         notes

@@ -255,6 +255,7 @@ impl Finder<'_> {
                 shape: tensor.shape.clone(),
                 span: start..start + extent * size,
                 contiguous: false,
+                scales: None,
             },
         };
         self.entries.push(entry);

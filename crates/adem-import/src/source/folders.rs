@@ -210,12 +210,6 @@ fn package(folder: &Path) -> Result<Source, ImportError> {
     let input = Input::open(&folder.join(MANIFEST_FILE))?;
     let bytes = input.whole("manifest", adem_package::limits::MANIFEST_BYTES)?;
     let manifest = Manifest::parse(&bytes)?;
-    if manifest.quantisation.is_some() {
-        return Err(refuse(
-            folder,
-            "it is a quantised package; import the float one it was made from",
-        ));
-    }
     let model = serde_json::from_value::<ModelConfig>(manifest.model.clone());
     let model = model.map_err(|e| ImportError::config(input.name(), "model", e.to_string()))?;
     let paths: Vec<_> = manifest
@@ -223,7 +217,18 @@ fn package(folder: &Path) -> Result<Source, ImportError> {
         .iter()
         .map(|shard| folder.join(&shard.file))
         .collect();
-    let mut source = Source::new(folder, Kind::Package, open_all(&paths)?);
+    let mut files = open_all(&paths)?;
+    if let Some(quantisation) = &manifest.quantisation {
+        let mut joined = 0;
+        for file in &mut files {
+            joined += file.join_quantised(&quantisation.tensors)?;
+        }
+        if joined != quantisation.tensors.len() {
+            let reason = "its shards do not hold all weights that its manifest names; `adem verify` says more";
+            return Err(refuse(folder, reason));
+        }
+    }
+    let mut source = Source::new(folder, Kind::Package, files);
     let has = |name: &str| {
         let mut shards = manifest.shards.iter();
         shards.any(|shard| shard.tensors.iter().any(|tensor| tensor == name))

@@ -1,13 +1,11 @@
 //! A GGUF file's tokenizer: SentencePiece's pieces, or GPT-2's tokens and merges.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
+use super::byte_level::{self, Cut};
 use super::{Kind, Piece, checked, to_json};
 use crate::error::ImportError;
 use crate::gguf::{Metadata, Value as Field};
-
-/// Llama 3's pattern, which such a file only names.
-const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
 /// The tokenizer of a GGUF file.
 pub(crate) fn of_gguf(file: &str, metadata: &Metadata) -> Result<Vec<u8>, ImportError> {
@@ -35,7 +33,7 @@ pub(crate) fn of_gguf(file: &str, metadata: &Metadata) -> Result<Vec<u8>, Import
             });
             to_json(file, &pieces.collect::<Vec<_>>())?
         }
-        Some("gpt2") => byte_level(file, metadata, tokens, &kinds)?,
+        Some("gpt2") => bytes(file, metadata, tokens, &kinds)?,
         other => {
             let reason = format!(
                 "is {}; `llama` (SentencePiece) and `gpt2` (byte-level) are read. Give a tokenizer with --tokenizer",
@@ -48,7 +46,7 @@ pub(crate) fn of_gguf(file: &str, metadata: &Metadata) -> Result<Vec<u8>, Import
 }
 
 /// The `tokenizer.json` of GPT-2's kind of vocabulary.
-fn byte_level(
+fn bytes(
     file: &str,
     metadata: &Metadata,
     tokens: &[String],
@@ -58,13 +56,10 @@ fn byte_level(
     let Some(Field::Texts(merges)) = metadata.get("tokenizer.ggml.merges") else {
         return Err(fault("tokenizer.ggml.merges", "is missing"));
     };
-    let step = |regex: bool| json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": regex});
-    let first = match metadata.get("tokenizer.ggml.pre").and_then(Field::as_str) {
-        Some("llama-bpe" | "llama3" | "llama-v3") => json!({
-            "type": "Split", "pattern": {"Regex": LLAMA3}, "behavior": "Isolated", "invert": false,
-        }),
-        Some("smollm") => json!({"type": "Digits", "individual_digits": true}),
-        Some("gpt-2") => Value::Null,
+    let cut = match metadata.get("tokenizer.ggml.pre").and_then(Field::as_str) {
+        Some("llama-bpe" | "llama3" | "llama-v3") => Cut::Llama3,
+        Some("smollm") => Cut::SmolLm,
+        Some("gpt-2") => Cut::Gpt2,
         other => {
             let reason = format!(
                 "is {}; `llama-bpe`, `smollm` and `gpt-2` are known. Give a tokenizer with --tokenizer",
@@ -73,45 +68,15 @@ fn byte_level(
             return Err(fault("tokenizer.ggml.pre", &reason));
         }
     };
-    let llama3 = first["type"] == "Split";
-    let mut steps = vec![first, step(!llama3)];
-    steps.retain(|step| !step.is_null());
     let added = tokens.iter().enumerate().zip(kinds);
     let added = added.filter(|(_, kind)| matches!(kind, Kind::Control | Kind::UserDefined));
-    let added: Vec<_> = added
-        .map(|((id, content), kind)| {
-            json!({
-                "id": id, "content": content, "single_word": false, "lstrip": false,
-                "rstrip": false, "normalized": false, "special": *kind == Kind::Control,
-            })
-        })
-        .collect();
+    let added =
+        added.map(|((id, content), kind)| byte_level::added(id, content, *kind == Kind::Control));
     let vocab = tokens.iter().enumerate();
     let vocab: serde_json::Map<_, _> = vocab.map(|(id, it)| (it.clone(), json!(id))).collect();
     if vocab.len() != tokens.len() {
         return Err(fault("tokenizer.ggml.tokens", "has a token twice"));
     }
-    let json = json!({
-        "version": "1.0",
-        "truncation": null,
-        "padding": null,
-        "added_tokens": added,
-        "normalizer": null,
-        "pre_tokenizer": {"type": "Sequence", "pretokenizers": steps},
-        "post_processor": step(true),
-        "decoder": step(true),
-        "model": {
-            "type": "BPE",
-            "dropout": null,
-            "unk_token": null,
-            "continuing_subword_prefix": null,
-            "end_of_word_suffix": null,
-            "fuse_unk": false,
-            "byte_fallback": false,
-            "ignore_merges": llama3,
-            "vocab": vocab,
-            "merges": merges,
-        },
-    });
+    let json = byte_level::file(vocab, added.collect(), json!(merges), cut);
     serde_json::to_vec(&json).map_err(|e| ImportError::malformed(file, "tokenizer", e.to_string()))
 }

@@ -1,8 +1,10 @@
 //! Vocabularies of other files as `tokenizer.json`.
 
+mod byte_level;
 mod gguf;
 mod protobuf;
 mod sentencepiece;
+mod tiktoken;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -55,7 +57,7 @@ struct Piece {
 }
 
 /// The tokenizer in the file at `path` as `tokenizer.json`: that itself, SentencePiece's
-/// `tokenizer.model` or llama2.c's `tokenizer.bin`.
+/// `tokenizer.model`, Llama 3's of the same name (tiktoken's ranks) or llama2.c's `tokenizer.bin`.
 ///
 /// # Errors
 /// [`ImportError`]: unreadable, or of a kind that LLaMA's tokenizers are not.
@@ -72,6 +74,8 @@ pub fn read_tokenizer(path: &Path) -> Result<Vec<u8>, ImportError> {
 pub fn tokenizer_json(file: &str, bytes: Vec<u8>) -> Result<Vec<u8>, ImportError> {
     let json = if bytes.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'{') {
         bytes
+    } else if tiktoken::is_tiktoken(&bytes) {
+        tiktoken::to_json(file, &bytes)?
     } else if let Some(pieces) = llama2c(&bytes) {
         to_json(file, &pieces)?
     } else {

@@ -28,7 +28,7 @@ pub(super) fn pieces(file: &str, bytes: &[u8]) -> Result<Vec<Piece>, ImportError
     }
     let (true, Some(trainer)) = (fields.is_sound() && !pieces.is_empty(), trainer) else {
         return Err(fault(
-            "it is no model of pieces. Llama 3's own `tokenizer.model` is of another kind (tiktoken), which is not read",
+            "it is no model of pieces; SentencePiece's, Llama 3's (tiktoken), llama2.c's and tokenizer.json are read",
         ));
     };
     let kind = Fields::new(trainer).find_map(|field| match field {

@@ -97,6 +97,7 @@ fn seeds_are_sound_and_written_where_that_is_asked_for() {
     seeds.push(("pickle", legacy[at.unwrap() + system.len()..].to_vec()));
     // A piece, and a trainer that says BPE.
     seeds.push(("tokenizer", b"\x0a\x03\x0a\x01a\x12\x02\x18\x02".to_vec()));
+    seeds.push(("tokenizer", b"IQ== 0\nIg== 1\nISI= 2\n".to_vec()));
     let Some(folder) = std::env::var_os("ADEM_FUZZ_SEEDS") else {
         return;
     };

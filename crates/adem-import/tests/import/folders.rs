@@ -66,7 +66,7 @@ impl Place {
 }
 
 /// Names and bytes of the files in a folder.
-fn listing(folder: &Path) -> Option<BTreeMap<PathBuf, Vec<u8>>> {
+pub fn listing(folder: &Path) -> Option<BTreeMap<PathBuf, Vec<u8>>> {
     let entries = fs::read_dir(folder).ok()?;
     let file = |entry: fs::DirEntry| (entry.path(), fs::read(entry.path()).unwrap());
     Some(entries.map(|entry| file(entry.unwrap())).collect())

@@ -4,7 +4,7 @@
 //!
 //! writes a folder of LLaMA-2 7B's shapes there (13 GB of random half precision), imports it in
 //! four bits, prints the figures and deletes both. `ADEM_LARGE_LAYERS` makes it shorter: memory does
-//! not depend on the number of layers.
+//! not depend on the number of layers. With `ADEM_LARGE_KEEP` it only writes the folder, which stays.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
@@ -132,6 +132,10 @@ fn a_large_model_is_imported_in_little_memory() {
     let layers = layers.map_or(32, |count| count.parse().unwrap());
     let place = tempfile::tempdir_in(place).unwrap();
     let read = generate(&place.path().join("llama"), layers);
+    if std::env::var_os("ADEM_LARGE_KEEP").is_some() {
+        println!("{read} bytes in {}", place.keep().join("llama").display());
+        return;
+    }
     let before = peak();
     let start = Instant::now();
     let options = ImportOptions {

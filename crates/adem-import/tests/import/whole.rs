@@ -64,7 +64,7 @@ fn authors_checkpoint(tensors: &[Named]) -> Vec<u8> {
 }
 
 /// Writes the golden model `name` as Meta's folder, OpenAI's file and the authors' checkpoint.
-fn sources(place: &Place, name: &str) -> (Vec<Named>, Value) {
+pub fn sources(place: &Place, name: &str) -> (Vec<Named>, Value) {
     let (weights, config) = (weights(name), config(name));
     let (adapters, frozen): (Vec<_>, Vec<_>) = weights.iter().cloned().partition(is_adapter);
     let (clip, llama): (Vec<_>, Vec<_>) = frozen
@@ -91,7 +91,7 @@ fn sources(place: &Place, name: &str) -> (Vec<Named>, Value) {
     (weights, config)
 }
 
-fn options(config: &Value) -> ImportOptions {
+pub fn options(config: &Value) -> ImportOptions {
     ImportOptions {
         vision_heads: config["clip"]["heads"].as_u64(),
         name: Some("golden".into()),

@@ -33,7 +33,7 @@ pub struct Quantisation {
     /// Patterns of weights that were left float on demand.
     pub keep_float: Vec<String>,
     /// Digest of the manifest of the float package; where there was none because weights were
-    /// quantised as they were imported, of all that was written.
+    /// quantised as they were imported, of the digests of all shards in their order.
     pub source: Digest,
     /// The quantised weights, sorted by name. All other tensors of the package are float.
     pub tensors: Vec<QuantTensor>,
@@ -63,6 +63,11 @@ pub(crate) enum Part {
 }
 
 impl QuantTensor {
+    /// The names of its two stored tensors: codes, then scales.
+    pub fn stored_names(&self) -> [String; 2] {
+        [Part::Words, Part::Scales].map(|part| self.stored_name(part))
+    }
+
     /// The name of one of the two stored tensors.
     pub(crate) fn stored_name(&self, part: Part) -> String {
         let suffix = match part {

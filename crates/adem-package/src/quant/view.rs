@@ -18,6 +18,28 @@ pub struct QuantView<'a> {
 }
 
 impl<'a> QuantView<'a> {
+    /// A weight of these codes and scales, stored as the [module](super) says; `None` where they do
+    /// not fit its size. Scales are not looked at.
+    pub fn new(
+        scheme: Scheme,
+        scale_type: ScaleType,
+        geometry: Geometry,
+        words: &'a [u8],
+        scales: &'a [u8],
+    ) -> Option<Self> {
+        let row_words = geometry.row_words(scheme).checked_mul(size_of::<u32>())?;
+        let row_scales = geometry.blocks().checked_mul(scale_type.dtype().size())?;
+        let fits = geometry.rows.checked_mul(row_words) == Some(words.len())
+            && geometry.rows.checked_mul(row_scales) == Some(scales.len());
+        fits.then_some(Self {
+            scheme,
+            scale_type,
+            geometry,
+            words,
+            scales,
+        })
+    }
+
     /// Bits of a code.
     pub fn scheme(&self) -> Scheme {
         self.scheme

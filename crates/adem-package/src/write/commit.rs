@@ -16,25 +16,42 @@ use crate::manifest::{MANIFEST_FILE, Manifest};
 /// of their own, and go if this is dropped.
 pub(crate) struct Commit<'a> {
     folder: &'a Path,
+    /// Where files are before they have their names; on the folder's disk.
+    staging: &'a Path,
     files: Vec<(String, Content)>,
 }
 
 enum Content {
     Bytes(Vec<u8>),
-    Staged(NamedTempFile),
+    Staged(Complete),
 }
 
-/// Every file complete on disk under a name of its own, which goes if this is dropped.
+/// A complete file under another name.
+enum Complete {
+    /// It goes if it is not given its name.
+    Temporary(NamedTempFile),
+    /// It stays where it is then.
+    Kept(PathBuf),
+}
+
+/// Every file complete on disk under a name of its own.
 pub(crate) struct Staged<'a> {
     folder: &'a Path,
-    files: Vec<(PathBuf, NamedTempFile)>,
+    files: Vec<(PathBuf, Complete)>,
     manifest: NamedTempFile,
 }
 
 impl<'a> Commit<'a> {
     pub(crate) fn new(folder: &'a Path) -> Self {
+        Self::staged_in(folder, folder)
+    }
+
+    /// A commit whose files are gathered in `staging`, so that nothing is in the folder before the
+    /// last step.
+    pub(crate) fn staged_in(folder: &'a Path, staging: &'a Path) -> Self {
         Self {
             folder,
+            staging,
             files: Vec::new(),
         }
     }
@@ -54,7 +71,21 @@ impl<'a> Commit<'a> {
         length: u64,
         digest: Digest,
     ) -> String {
-        self.push(name, Content::Staged(file), length, digest)
+        let content = Content::Staged(Complete::Temporary(file));
+        self.push(name, content, length, digest)
+    }
+
+    /// Adds a file that is complete and synced and lies at `path`, on the folder's disk; otherwise as
+    /// [`Commit::add_staged`].
+    pub(crate) fn add_kept(
+        &mut self,
+        name: &str,
+        path: PathBuf,
+        length: u64,
+        digest: Digest,
+    ) -> String {
+        let content = Content::Staged(Complete::Kept(path));
+        self.push(name, content, length, digest)
     }
 
     /// An empty file in the folder, which is made if it is not there.
@@ -67,9 +98,9 @@ impl<'a> Commit<'a> {
     fn push(&mut self, name: &str, content: Content, length: u64, digest: Digest) -> String {
         let held = |name: &str| holds(&self.folder.join(name), length, &digest);
         let taken = self.folder.join(name).symlink_metadata().is_ok() && !held(name);
-        let name = match (taken, name.rsplit_once('.')) {
-            (true, Some((stem, extension))) => format!("{stem}-{}.{extension}", digest.short()),
-            _ => name.to_owned(),
+        let name = match taken {
+            true => digest.versioned(name),
+            false => name.to_owned(),
         };
         if !held(&name) {
             self.files.push((name.clone(), content));
@@ -79,22 +110,25 @@ impl<'a> Commit<'a> {
 
     /// Writes everything under temporary names, to the disk's surface.
     pub(crate) fn stage(self, manifest: Vec<u8>) -> Result<Staged<'a>, PackageError> {
-        let folder = self.folder;
-        fs::create_dir_all(folder).map_err(|e| fault(folder, e))?;
+        let (folder, staging) = (self.folder, self.staging);
+        fs::create_dir_all(staging).map_err(|e| fault(staging, e))?;
         let files = self
             .files
             .into_iter()
             .map(|(name, content)| {
                 let path = folder.join(name);
                 let staged = match content {
-                    Content::Bytes(bytes) => stage(folder, &bytes).map_err(|e| fault(&path, e))?,
+                    Content::Bytes(bytes) => {
+                        let file = stage(staging, &bytes).map_err(|e| fault(&path, e))?;
+                        Complete::Temporary(file)
+                    }
                     Content::Staged(file) => file,
                 };
                 Ok::<_, PackageError>((path, staged))
             })
             .collect::<Result<_, _>>()?;
         let manifest =
-            stage(folder, &manifest).map_err(|e| fault(&folder.join(MANIFEST_FILE), e))?;
+            stage(staging, &manifest).map_err(|e| fault(&folder.join(MANIFEST_FILE), e))?;
         Ok(Staged {
             folder,
             files,
@@ -112,6 +146,8 @@ impl Staged<'_> {
             files,
             manifest: staged,
         } = self;
+        let fresh = !folder.exists();
+        fs::create_dir_all(folder).map_err(|e| fault(folder, e))?;
         let path = folder.join(MANIFEST_FILE);
         let before = fs::read(&path)
             .ok()
@@ -120,8 +156,12 @@ impl Staged<'_> {
             let persisted = sync(folder)
                 .map_err(|e| fault(folder, e))
                 .and_then(|()| staged.persist(&path).map_err(|e| fault(&path, e.error)));
-            persisted.map(|_| ()).inspect_err(|_| remove(&placed))
+            persisted.map(|_| ()).inspect_err(|_| take_back(placed))
         });
+        if placed.is_err() && fresh {
+            // Only an empty folder goes.
+            let _ = fs::remove_dir(folder);
+        }
         placed?;
         // The new package is in place. Should its name not reach the disk, a power cut could
         // bring the old manifest back, so the old files go only if it did.
@@ -134,17 +174,36 @@ impl Staged<'_> {
     }
 }
 
+/// A file that was given its name, and the one it had where that is to be given back.
+type Placed = (PathBuf, Option<PathBuf>);
+
 /// Gives staged files their names; all of them or none.
-fn place(files: Vec<(PathBuf, NamedTempFile)>) -> Result<Vec<PathBuf>, PackageError> {
+fn place(files: Vec<(PathBuf, Complete)>) -> Result<Vec<Placed>, PackageError> {
     let mut placed = Vec::new();
-    for (path, staged) in files {
-        if let Err(e) = staged.persist(&path) {
-            remove(&placed);
-            return Err(fault(&path, e.error));
+    for (path, file) in files {
+        let named = match file {
+            Complete::Temporary(file) => file.persist(&path).map(|_| None).map_err(|e| e.error),
+            Complete::Kept(from) => fs::rename(&from, &path).map(|()| Some(from)),
+        };
+        match named {
+            Ok(from) => placed.push((path, from)),
+            Err(e) => {
+                take_back(placed);
+                return Err(fault(&path, e));
+            }
         }
-        placed.push(path);
     }
     Ok(placed)
+}
+
+/// Undoes [`place`]. What that does not reach does no harm: no manifest refers to it.
+fn take_back(placed: Vec<Placed>) {
+    for (path, from) in placed {
+        let _ = match from {
+            Some(from) => fs::rename(path, from),
+            None => fs::remove_file(path),
+        };
+    }
 }
 
 fn file_names(manifest: &Manifest) -> impl Iterator<Item = &str> {
@@ -160,7 +219,7 @@ fn remove(paths: &[PathBuf]) {
 }
 
 /// Whether the file at `path` has this length and digest.
-fn holds(path: &Path, length: u64, digest: &Digest) -> bool {
+pub(super) fn holds(path: &Path, length: u64, digest: &Digest) -> bool {
     let same_length = path
         .metadata()
         .is_ok_and(|meta| meta.is_file() && meta.len() == length);
@@ -170,16 +229,24 @@ fn holds(path: &Path, length: u64, digest: &Digest) -> bool {
             .is_ok_and(|found| found == *digest)
 }
 
-fn stage(folder: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
+pub(super) fn stage(folder: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
     let mut file = temporary(folder)?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     Ok(file)
 }
 
-fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
+/// What the names of temporary files begin and end with.
+const TEMPORARY: [&str; 2] = [".adem-", ".part"];
+
+/// Whether a file of this name is one that was left behind when the program was killed.
+pub(super) fn is_temporary(name: &str) -> bool {
+    name.starts_with(TEMPORARY[0]) && name.ends_with(TEMPORARY[1])
+}
+
+pub(super) fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".adem-").suffix(".part");
+    builder.prefix(TEMPORARY[0]).suffix(TEMPORARY[1]);
     // Temporary files are private by default; a package is as readable as the umask says.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
@@ -187,7 +254,7 @@ fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
 }
 
 /// Makes the folder's names durable, where folders can be opened.
-fn sync(folder: &Path) -> io::Result<()> {
+pub(super) fn sync(folder: &Path) -> io::Result<()> {
     if cfg!(unix) {
         fs::File::open(folder)?.sync_all()
     } else {

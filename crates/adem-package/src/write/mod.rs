@@ -2,9 +2,13 @@
 
 mod commit;
 mod encode;
+mod partial;
+mod plan;
 mod shards;
+mod sink;
 mod staged;
 mod stream;
+mod writer;
 
 use std::path::Path;
 
@@ -23,8 +27,10 @@ use encode::Encoded;
 
 pub(crate) use commit::{Commit, fault};
 pub(crate) use shards::{Layout, Slot, lay_out};
+pub use sink::Sink;
 pub(crate) use staged::{put, sealed};
-pub use stream::{Sink, StreamOptions, StreamTensor, write_stream};
+pub use stream::{Found, StreamError, StreamOptions, StreamTensor};
+pub use writer::StreamWriter;
 
 /// What a package is to say of itself: the manifest without what follows from the files.
 #[derive(Debug, Clone, PartialEq)]
@@ -116,24 +122,24 @@ pub fn write(
             }
         })
         .collect();
-    let manifest = manifest(draft, tokenizer, shards, None, &mut commit);
+    let name = commit.add(TOKENIZER_FILE, tokenizer.to_vec());
+    let manifest = manifest(draft, (name, tokenizer), shards, None);
     let bytes = manifest.to_bytes()?;
     commit.stage(bytes)?.finish(&manifest)?;
     Ok(manifest)
 }
 
-/// The manifest of these `shards`; the tokenizer's file is added to `commit`.
+/// The manifest of these `shards` and a tokenizer, its file's name and bytes.
 fn manifest(
     draft: Draft,
-    tokenizer: &[u8],
+    (file, tokenizer): (String, &[u8]),
     shards: Vec<ShardEntry>,
     quantisation: Option<Quantisation>,
-    commit: &mut Commit<'_>,
 ) -> Manifest {
     let tokenizer = TokenizerEntry {
+        file,
         bytes: tokenizer.len() as u64,
         sha256: Digest::of(tokenizer),
-        file: commit.add(TOKENIZER_FILE, tokenizer.to_vec()),
         bos: draft.token_ids.bos,
         eos: draft.token_ids.eos,
         pad: draft.token_ids.pad,

@@ -7,6 +7,7 @@ mod http;
 mod manifests;
 mod quantise;
 mod quantised;
+mod resuming;
 mod round_trip;
 mod server;
 mod shards;

@@ -1,18 +1,20 @@
 //! Packages written piece by piece.
 
 use std::fs;
+use std::num::NonZeroUsize;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
-use adem_package::quant::{Method, QuantizeOptions, Scheme, quantize};
+use adem_package::quant::{Method, QuantizeOptions, ScaleType, Scheme, quantize};
 use adem_package::{
     Dtype, Folder, Manifest, NewTensor, Package, PackageError, Sink, StreamOptions, StreamTensor,
-    WriteOptions, limits, verify, write, write_stream,
+    StreamWriter, WriteOptions, limits, verify, write,
 };
 use pollster::block_on;
 
 use crate::craft::{TOKENIZER, draft, files, names, tensor};
 
-fn tensors() -> Vec<NewTensor> {
+pub fn tensors() -> Vec<NewTensor> {
     vec![
         tensor("norm.weight", &[64], 3),
         tensor("b.weight", &[6, 64], 1),
@@ -21,21 +23,33 @@ fn tensors() -> Vec<NewTensor> {
     ]
 }
 
-fn plan(tensors: &[NewTensor], scheme: Option<Scheme>) -> Vec<StreamTensor> {
+pub fn plan(tensors: &[NewTensor], scheme: Option<Scheme>) -> Vec<StreamTensor> {
     let plan = tensors.iter().map(|it| StreamTensor {
         name: it.name.clone(),
         shape: it.shape.clone(),
         dtype: Dtype::F16,
         scheme,
+        scale: ScaleType::F16,
     });
     plan.collect()
 }
 
-fn options(shard_bytes: u64) -> StreamOptions {
+pub fn options(shard_bytes: u64) -> StreamOptions {
     StreamOptions {
         method: Method::Rtn,
         shard_bytes,
+        ..StreamOptions::default()
     }
+}
+
+fn write_stream(
+    folder: &Path,
+    plan: &[StreamTensor],
+    options: &StreamOptions,
+    fill: impl Fn(&StreamTensor, &mut Sink<'_>) -> Result<(), PackageError> + Sync,
+) -> Result<Manifest, PackageError> {
+    let stop = AtomicBool::new(false);
+    StreamWriter::open(folder, draft(), TOKENIZER, plan, options, &stop)?.write(fill, |_| {})
 }
 
 /// Writes `tensors`, giving each to its sink in the way `give` does.
@@ -43,20 +57,13 @@ fn stream(
     folder: &Path,
     tensors: &[NewTensor],
     scheme: Option<Scheme>,
-    mut give: impl FnMut(&NewTensor, &mut Sink<'_>) -> Result<(), PackageError>,
+    give: impl Fn(&NewTensor, &mut Sink<'_>) -> Result<(), PackageError> + Sync,
 ) -> Result<Manifest, PackageError> {
     let plan = plan(tensors, scheme);
-    write_stream(
-        folder,
-        draft(),
-        TOKENIZER,
-        &plan,
-        &options(1000),
-        |it, sink| {
-            let tensor = tensors.iter().find(|tensor| tensor.name == it.name);
-            give(tensor.unwrap(), sink)
-        },
-    )
+    write_stream(folder, &plan, &options(1000), |it, sink| {
+        let tensor = tensors.iter().find(|tensor| tensor.name == it.name);
+        give(tensor.unwrap(), sink)
+    })
 }
 
 #[test]
@@ -130,6 +137,23 @@ fn weights_quantised_piece_by_piece_are_those_quantised_after() {
     assert_eq!(shards(pieces.path()), shards(after.path()));
     block_on(verify(Folder::new(pieces.path()), |_| {})).unwrap();
     assert_eq!(manifest.quantisation.unwrap().tensors.len(), 2);
+
+    // However many shards are written at once.
+    for jobs in [1, 2, 7] {
+        let folder = tempfile::tempdir().unwrap();
+        let plan = plan(&tensors(), Some(Scheme::Q4));
+        let settings = StreamOptions {
+            jobs: NonZeroUsize::new(jobs),
+            ..options(1000)
+        };
+        write_stream(folder.path(), &plan, &settings, |it, sink| {
+            let all = tensors();
+            let tensor = all.iter().find(|tensor| tensor.name == it.name).unwrap();
+            sink.values(&tensor.data)
+        })
+        .unwrap();
+        assert_eq!(files(folder.path()), files(pieces.path()), "{jobs} jobs");
+    }
 
     // Blocks as they are stored are blocks all the same.
     let blocks = tempfile::tempdir().unwrap();
@@ -210,6 +234,7 @@ fn a_weight_longer_than_a_shard_has_one_to_itself() {
         shape: vec![rows, 1024],
         dtype: Dtype::F32,
         scheme: None,
+        scale: ScaleType::F16,
     };
     let short = |name: &str| StreamTensor {
         name: name.into(),
@@ -223,7 +248,7 @@ fn a_weight_longer_than_a_shard_has_one_to_itself() {
         (0..rows).try_for_each(|_| sink.values(&row))
     };
     let full = StreamOptions::default();
-    let manifest = write_stream(folder.path(), draft(), TOKENIZER, &plan, &full, fill).unwrap();
+    let manifest = write_stream(folder.path(), &plan, &full, fill).unwrap();
     let held: Vec<_> = manifest.shards.iter().map(|it| it.tensors.len()).collect();
     assert_eq!(held, [2, 1, 1]);
     assert!(manifest.shards[1].bytes > limits::SHARD_BYTES);
@@ -238,7 +263,6 @@ fn a_weight_longer_than_a_shard_has_one_to_itself() {
 
     // Under a lower limit there is no room for it.
     let low = options(1 << 20);
-    let error: PackageError =
-        write_stream(folder.path(), draft(), TOKENIZER, &plan, &low, fill).unwrap_err();
+    let error = write_stream(folder.path(), &plan, &low, fill).unwrap_err();
     names(&error, &["`m.weight`", "1048576"]);
 }

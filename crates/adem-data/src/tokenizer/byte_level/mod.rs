@@ -164,7 +164,7 @@ impl ByteLevel {
 }
 
 /// The visible character that stands for a byte in the vocabulary (GPT-2's `bytes_to_unicode`).
-fn symbol(byte: u8) -> char {
+pub fn symbol(byte: u8) -> char {
     let moved = match byte {
         0..=32 => 256,
         127..=160 => 256 - 127 + 33,
