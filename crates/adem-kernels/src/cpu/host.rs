@@ -82,7 +82,7 @@ impl HostMatrix {
     }
 
     /// Fixed a product reads.
-    pub fn fixed(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         match &self.weights {
             Weights::Float(values) => size_of_val(values.as_slice()),
             Weights::Packed { words, scales, .. } => {
