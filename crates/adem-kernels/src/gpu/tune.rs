@@ -50,51 +50,57 @@ pub(crate) async fn run(device: &CubeDevice, plain: &Device) -> Vec<Timing> {
     all
 }
 
-/// How many times faster threads that work alone must be to be taken: less may be chance.
-const CLEARLY: u32 = 2;
-
-/// Takes the forms without shared sums for all products with rows of weights, where a product of
-/// one row is clearly faster so.
+/// Takes the forms without shared sums for products with rows of weights where one of those is
+/// clearly faster so: once for one row and few, which are bound by memory, once for many, which are
+/// bound by arithmetic.
 pub(crate) async fn once(device: &CubeDevice, plain: &Device) {
+    /// One row and few, on a matrix large enough that a launch is little of it, small enough for a
+    /// software device; how many times faster its form must be, for less may be chance.
+    const SMALL: ([usize; 3], u32, u32) = ([1, 1024, 1024], 4 * REPEATS, 200);
+    const MANY: ([usize; 3], u32, u32) = ([64, 256, 256], 1, 130);
     if !registry::begin_tuning(device) {
         return;
     }
-    let task = Task::Product(Rows::One, Format::Float);
-    let Some(shared) = registry::variant(device, task) else {
-        return;
-    };
-    // Large enough that a launch is little of it, small enough for a software device.
-    let size = 1024;
-    let run = |variant| {
-        let x: Tensor<3> = Tensor::ones([1, 1, size], plain);
-        let w: Tensor<2> = Tensor::ones([size, size], plain);
-        async move {
-            let size = Size {
-                batch: 1,
-                m: 1,
-                k: size,
-                n: size,
-            };
-            let weights = Weights::float(Format::Float, floats(&w)?);
-            let product = Product::new(floats(&x)?, size, weights);
-            clock::brief(RUNS, 4 * REPEATS, || {
-                tensor::<3>(product.clone().run(variant))
-            })
-            .await
+    for (rows, (size, repeats, percent)) in [(Rows::One, SMALL), (Rows::Many, MANY)] {
+        let Some(shared) = registry::variant(device, Task::Product(rows, Format::Float)) else {
+            continue;
+        };
+        let together = product(size, repeats, shared, plain).await;
+        let apart = product(size, repeats, alone(rows, Format::Float), plain).await;
+        let (Some(together), Some(apart)) = (together, apart) else {
+            continue;
+        };
+        if apart * percent >= together * 100 {
+            continue;
         }
-    };
-    let (Some(together), Some(apart)) = (
-        run(shared).await,
-        run(alone(Rows::One, Format::Float)).await,
-    ) else {
-        return;
-    };
-    if apart * CLEARLY < together {
-        for rows in [Rows::One, Rows::Few, Rows::Many] {
+        for alike in [Rows::One, Rows::Few, Rows::Many] {
+            if (alike == Rows::Many) != (rows == Rows::Many) {
+                continue;
+            }
             for format in [Format::Float, Format::Q4, Format::Q8] {
-                registry::choose(device, Task::Product(rows, format), alone(rows, format));
+                let task = Task::Product(alike, format);
+                registry::choose(device, task, alone(alike, format));
             }
         }
+    }
+}
+
+/// How long a product of float weights takes in the form `variant`.
+async fn product(
+    [m, k, n]: [usize; 3],
+    repeats: u32,
+    variant: Variant,
+    plain: &Device,
+) -> Option<Duration> {
+    let x: Tensor<3> = Tensor::ones([1, m, k], plain);
+    let w: Tensor<2> = Tensor::ones([n, k], plain);
+    let weights = Weights::float(Format::Float, floats(&w)?);
+    let product = Product::new(floats(&x)?, Size { batch: 1, m, k, n }, weights);
+    let run = || tensor::<3>(product.clone().run(variant));
+    match m {
+        1 => clock::brief(RUNS, repeats, run).await,
+        // Closer than a single call could tell.
+        _ => clock::median(RUNS, repeats, run).await,
     }
 }
 
