@@ -108,7 +108,7 @@ crate::on_every_backend!(packed_and_unpacked);
 #[test]
 fn captions_are_the_same_on_every_backend() {
     let Some(gpu) = Backend::wgpu() else { return };
-    let shipped = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../web/package");
+    let shipped = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../web/scenes");
     let place = tempfile::tempdir().unwrap();
     let pictures: Vec<_> = (0..3).map(|seed| Scene::sample(seed).render(128)).collect();
     for scheme in [Scheme::Q4, Scheme::Q8] {

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use adem_pipeline::Sampling;
+use adem_pipeline::{Beams, Sampling};
+use adem_train::Source;
+use adem_train::ablation::Study;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::import::{ImportArgs, InspectArgs, VerifyArgs};
@@ -25,6 +27,9 @@ pub enum Command {
     Draw(DrawArgs),
     /// Train a model; the same command continues a run that was stopped.
     Train(TrainArgs),
+    /// Tune variants of a model, as the paper's studies do, and say how good each is; the same
+    /// command continues.
+    Ablate(AblateArgs),
     /// Merge what a run has trained and its frozen weights into a package that can be run.
     Export(ExportArgs),
     /// Store a model's weights in four or eight bits each.
@@ -57,8 +62,9 @@ pub struct DoctorArgs {
 /// Which model runs where.
 #[derive(Debug, Clone, Args)]
 pub struct ModelArgs {
-    /// The model: a package's folder or http(s):// address. Otherwise $ADEM_PACKAGE, the folder
-    /// `package` beside this program, or the one that is shipped with its source.
+    /// The model: a package's folder or http(s):// address. Otherwise $ADEM_PACKAGE, or a shipped
+    /// one beside this program or in its source: `package` for photographs, `scenes` for drawn
+    /// scenes and questions about them.
     #[arg(long, value_name = "DIR")]
     pub package: Option<String>,
     /// What computes.
@@ -127,6 +133,27 @@ impl TextArgs {
     }
 }
 
+/// How widely texts are searched.
+#[derive(Debug, Clone, Args)]
+pub struct BeamArgs {
+    /// Keep the N most likely texts at a time instead of taking token after token.
+    #[arg(long, value_name = "N")]
+    beams: Option<usize>,
+    /// With --beams: above 1 for longer texts, towards 0 for shorter ones.
+    #[arg(long, value_name = "P", default_value_t = 1.0, requires = "beams")]
+    length_penalty: f64,
+}
+
+impl BeamArgs {
+    /// The search, where one was asked for.
+    pub fn beams(&self) -> Option<Beams> {
+        self.beams.map(|count| Beams {
+            count,
+            length_penalty: self.length_penalty,
+        })
+    }
+}
+
 #[derive(Debug, Clone, Args)]
 pub struct CaptionArgs {
     /// PNG, JPEG, WebP or GIF files; `-` reads one from standard input.
@@ -180,6 +207,8 @@ pub struct CaptionEvalArgs {
     /// Captions written at once.
     #[arg(long, value_name = "N", default_value_t = 32)]
     pub batch: usize,
+    #[command(flatten)]
+    pub beams: BeamArgs,
     /// Show this many captions beside those of people.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub captions: usize,
@@ -355,8 +384,9 @@ pub struct QuantizeArgs {
     pub json: bool,
 }
 
+/// What is trained.
 #[derive(Debug, Clone, Args)]
-pub struct TrainArgs {
+pub struct RecipeArgs {
     /// Settings that differ from a recipe's own, as TOML; its key `recipe` names the recipe.
     #[arg(value_name = "CONFIG")]
     pub config: Option<PathBuf>,
@@ -364,9 +394,27 @@ pub struct TrainArgs {
     /// flickr8k, photo.
     #[arg(long, value_name = "NAME")]
     pub recipe: Option<String>,
-    /// A single setting over recipe and file, as `tune.batch=16` or `data.source.root=/data/sqa`.
+    /// A single setting over recipe and file, as `tune.batch=16` or `data.source.root=/data/sqa`;
+    /// `see=false` leaves out what a recipe adds.
     #[arg(long, value_name = "KEY=VALUE")]
-    pub set: Vec<String>,
+    set: Vec<String>,
+}
+
+impl RecipeArgs {
+    /// Where the settings come from.
+    pub fn source(&self) -> Source {
+        Source {
+            recipe: self.recipe.clone(),
+            file: self.config.clone(),
+            set: self.set.clone(),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct TrainArgs {
+    #[command(flatten)]
+    pub recipe: RecipeArgs,
     /// Where checkpoints, metrics.jsonl and, at the end, the package go; otherwise runs/RECIPE or
     /// runs/CONFIG.
     #[arg(long, value_name = "DIR")]
@@ -389,6 +437,36 @@ pub struct TrainArgs {
     /// What computes.
     #[arg(long, value_enum, default_value_t = DeviceName::Cpu)]
     pub device: DeviceName,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct AblateArgs {
+    #[command(flatten)]
+    pub recipe: RecipeArgs,
+    /// What is varied, as often as there are studies: ladder, places, projections, scales,
+    /// input-tokens (the paper's Tables VI to X), alpha, beta, gamma (its Figure 2).
+    #[arg(long, required = true, value_name = "STUDY", value_parser = study)]
+    pub study: Vec<Study>,
+    /// How often each setting is tuned, with another seed each time.
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..))]
+    pub seeds: u64,
+    /// Where the settings' runs, the frozen encoder's features and the plots go.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+    /// What computes.
+    #[arg(long, value_enum, default_value_t = DeviceName::Cpu)]
+    pub device: DeviceName,
+}
+
+fn study(name: &str) -> Result<Study, String> {
+    let found = Study::ALL.into_iter().find(|study| study.name() == name);
+    found.ok_or_else(|| {
+        let names = Study::ALL.map(Study::name);
+        format!("there are {}", names.join(", "))
+    })
 }
 
 #[derive(Debug, Clone, Args)]

@@ -11,7 +11,7 @@ use adem_pipeline::{Captioner, Outcome, PipelineError, Request, Task};
 use crate::args::{AskArgs, CaptionArgs, ModelArgs, TextArgs};
 use crate::error::CliError;
 use crate::output::Printer;
-use crate::package;
+use crate::package::{self, Wanted};
 
 /// Stands for standard input.
 const STDIN: &str = "-";
@@ -40,7 +40,11 @@ fn describe(
     // Before the model is loaded: a slip on the command line should not cost its loading.
     Sampler::new(text.sampling()).map_err(|error| CliError::Usage(error.to_string()))?;
     let mut printer = Printer::new(text.json, pictures.len());
-    let captioner = match package::load(model) {
+    let wanted = match task {
+        Task::Caption => Wanted::Photo,
+        Task::Question(_) => Wanted::Scenes,
+    };
+    let captioner = match package::load(model, wanted) {
         Ok(captioner) => captioner,
         Err(error) if text.json => {
             for picture in pictures {

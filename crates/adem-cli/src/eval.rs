@@ -12,6 +12,7 @@ use adem_eval::scenes::{Agreement, ScenesEval, Setting, settings};
 
 use crate::args::{AgreementArgs, CaptionEvalArgs, EvalCommand, ScenesArgs};
 use crate::error::CliError;
+use crate::package::Wanted;
 use crate::{device, output, package, stop};
 
 pub fn run(command: EvalCommand) -> Result<(), CliError> {
@@ -24,7 +25,7 @@ pub fn run(command: EvalCommand) -> Result<(), CliError> {
 
 fn agreement(args: AgreementArgs) -> Result<(), CliError> {
     let device = device::open(args.model.device)?;
-    let model = package::load_onto(&package::locate(&args.model)?, &device)?;
+    let model = package::load_onto(&package::locate(&args.model, Wanted::Scenes)?, &device)?;
     let against = package::load_onto(&args.against, &device)?;
     let eval = Agreement {
         count: args.count,
@@ -44,7 +45,7 @@ fn agreement(args: AgreementArgs) -> Result<(), CliError> {
 }
 
 fn scenes(args: ScenesArgs) -> Result<(), CliError> {
-    let captioner = package::load(&args.model)?;
+    let captioner = package::load(&args.model, Wanted::Scenes)?;
     let eval = ScenesEval {
         count: args.count,
         seed: args.seed,
@@ -80,11 +81,12 @@ fn captions(args: CaptionEvalArgs) -> Result<(), CliError> {
     };
     let bad = BadRows::new(MAX_BAD_ROWS, |row| eprintln!("adem: {row}; skipped"));
     let data = config.open(Path::new(""), &bad).map_err(EvalError::from)?;
-    let captioner = package::load(&args.model)?;
+    let captioner = package::load(&args.model, Wanted::Photo)?;
     let eval = CaptionEval {
         batch: args.batch,
         limit: args.limit,
-        thumbnails: args.report.is_some(),
+        beams: args.beams.beams(),
+        pictures: args.report.is_some(),
         compat: args.compat,
     };
     let stopped = stop::listen("this batch").flag;

@@ -3,6 +3,7 @@
 //! Exit status: 0 when everything was done, 1 when a picture, a package or a device failed, 2 for
 //! a command line that makes no sense.
 
+mod ablate;
 mod args;
 mod bench;
 mod dashboard;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         Command::Ask(args) => describe::ask(args),
         Command::Draw(args) => draw::run(args),
         Command::Train(args) => train::run(args),
+        Command::Ablate(args) => ablate::run(args),
         Command::Export(args) => export::run(args),
         Command::Quantize(args) => quantize::run(args),
         Command::Import(args) => import::run(args),

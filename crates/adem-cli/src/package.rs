@@ -14,10 +14,29 @@ use crate::error::CliError;
 /// Names the folder of the model to use.
 const VARIABLE: &str = "ADEM_PACKAGE";
 
+/// What a model is wanted for, where the command line names none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// Descriptions of photographs.
+    Photo,
+    /// Drawn scenes, and answers to questions about them.
+    Scenes,
+}
+
+impl Wanted {
+    /// Its folder, beside this program or in the source.
+    fn folder(self) -> &'static str {
+        match self {
+            Self::Photo => "package",
+            Self::Scenes => "scenes",
+        }
+    }
+}
+
 /// Loads the model of the command line onto its device.
-pub fn load(args: &ModelArgs) -> Result<Captioner, CliError> {
+pub fn load(args: &ModelArgs, wanted: Wanted) -> Result<Captioner, CliError> {
     let device = device::open(args.device)?;
-    load_onto(&locate(args)?, &device)
+    load_onto(&locate(args, wanted)?, &device)
 }
 
 /// Loads the package at `place` onto `device`.
@@ -33,14 +52,16 @@ pub fn load_onto(place: &str, device: &Device) -> Result<Captioner, CliError> {
 }
 
 /// Folder or address of the model: what was asked for, else what is at hand.
-pub fn locate(args: &ModelArgs) -> Result<String, CliError> {
+pub fn locate(args: &ModelArgs, wanted: Wanted) -> Result<String, CliError> {
     if let Some(package) = &args.package {
         return Ok(package.clone());
     }
     if let Some(package) = env::var_os(VARIABLE).filter(|value| !value.is_empty()) {
         return Ok(package.to_string_lossy().into_owned());
     }
-    let places: Vec<PathBuf> = beside_program().into_iter().chain([shipped()]).collect();
+    let folder = wanted.folder();
+    let beside = beside_program().map(|place| place.join(folder));
+    let places: Vec<PathBuf> = beside.into_iter().chain([shipped().join(folder)]).collect();
     match places
         .iter()
         .find(|place| place.join(MANIFEST_FILE).is_file())
@@ -59,13 +80,13 @@ pub fn source(place: &str) -> Result<Box<dyn WeightSource>, adem_package::Source
 }
 
 fn beside_program() -> Option<PathBuf> {
-    Some(env::current_exe().ok()?.parent()?.join("package"))
+    Some(env::current_exe().ok()?.parent()?.to_owned())
 }
 
-/// The page's model, in the source tree this program was built from.
+/// The page's models, in the source tree this program was built from.
 fn shipped() -> PathBuf {
     let crates = Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .and_then(Path::parent);
-    crates.unwrap_or(Path::new(".")).join("web").join("package")
+    crates.unwrap_or(Path::new(".")).join("web")
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use adem_train::scenes::{self, ScenesConfig, Stopped};
 use adem_train::task::{self, Reporter, StepTime};
-use adem_train::{Log, Look, Recipe, Report, Source, Told, plot, single_process};
+use adem_train::{Log, Look, Recipe, Report, Told, plot, single_process};
 use burn::tensor::Device;
 use serde::Serialize;
 
@@ -17,12 +17,7 @@ use crate::{device, memory, output, stop};
 
 pub fn run(args: TrainArgs) -> Result<(), CliError> {
     single_process(|name| std::env::var(name).ok())?;
-    let source = Source {
-        recipe: args.recipe.clone(),
-        file: args.config.clone(),
-        set: args.set.clone(),
-    };
-    let recipe = source.read()?;
+    let recipe = args.recipe.source().read()?;
     if args.dry_run {
         return output::line(dry_run(&recipe, usize::from(args.devices))?.trim_end());
     }
@@ -131,7 +126,7 @@ fn show_captions(out: &Path) -> Result<(), CliError> {
 
 /// Where a run goes that was not told.
 fn folder(args: &TrainArgs) -> PathBuf {
-    let name = match (&args.config, &args.recipe) {
+    let name = match (&args.recipe.config, &args.recipe.recipe) {
         (Some(config), _) => config.file_stem().map(|s| s.to_string_lossy().into_owned()),
         (None, recipe) => recipe.clone(),
     };
@@ -170,7 +165,7 @@ fn scenes_stages(config: &ScenesConfig) -> String {
 }
 
 /// One line on the terminal, a line a report elsewhere; what is found on other data stays.
-fn show(told: Told<'_>, terminal: bool) {
+pub(crate) fn show(told: Told<'_>, terminal: bool) {
     let report = match told {
         Told::Report(report) => report,
         Told::Look(look) => return show_look(look, terminal),

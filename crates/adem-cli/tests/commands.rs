@@ -504,7 +504,7 @@ fn captions_are_judged_by_those_of_people() {
         &["| BLEU-4", "| ROUGE-L", "| CIDEr-D", "| distinct captions"],
     );
     let page = fs::read_to_string(place.path("r.html")).unwrap();
-    assert_says(&page, &["a plain picture", "src=\"data:image/jpeg;base64,"]);
+    assert_says(&page, &["a plain picture", "url(data:image/jpeg;base64,"]);
 
     for (args, words) in [
         (["--data", "none.tar"], ["none.tar", "none.tar"]),

@@ -9,8 +9,8 @@ use adem_data::datasets::{BadRows, Captions, DatasetConfig};
 use adem_eval::EvalError;
 use adem_eval::captions::{CaptionEval, CaptionReport, Captioned, Metrics, score, tokenize};
 use adem_package::Folder;
-use adem_pipeline::Captioner;
 use adem_pipeline::testing::write_tiny_package;
+use adem_pipeline::{Beams, Captioner};
 use burn::tensor::Device;
 use serde_json::{Value, json};
 
@@ -258,7 +258,8 @@ fn eval(batch: usize) -> CaptionEval {
     CaptionEval {
         batch,
         limit: None,
-        thumbnails: false,
+        beams: None,
+        pictures: false,
         compat: false,
     }
 }
@@ -283,7 +284,7 @@ fn a_data_set_is_captioned_and_what_is_broken_left_out() {
     let object = serde_json::to_value(&report).unwrap();
     assert_eq!(object["pictures"], 3);
     assert_eq!(object["captions"][1]["caption"], report.captions[1].caption);
-    assert!(object["metrics"]["cider"].is_f64() && object["captions"][0]["thumbnail"].is_null());
+    assert!(object["metrics"]["cider"].is_f64() && object["captions"][0]["shown"].is_null());
     assert!(report.to_string().contains("| CIDEr-D"));
 }
 
@@ -293,12 +294,28 @@ fn an_evaluation_stops_where_it_is_told() {
     let bad = BadRows::new(10, |_| ());
     let limited = CaptionEval {
         limit: Some(2),
-        thumbnails: true,
+        pictures: true,
         ..eval(8)
     };
     let report = place.run(&limited, &bad, u64::MAX).unwrap();
     assert_eq!((report.pictures, report.stopped), (2, false));
-    assert_eq!(report.html().matches("data:image/jpeg").count(), 2);
+    let html = report.html();
+    assert_eq!(html.matches("data:image/jpeg").count(), 2);
+    // A map for each picture and scale.
+    let scales = html.matches("<svg").count() / 2;
+    assert!(
+        scales > 0 && html.matches(": kept ").count() == 2 * scales,
+        "{scales}"
+    );
+    let searched = CaptionEval {
+        beams: Some(Beams {
+            count: 1,
+            length_penalty: 1.0,
+        }),
+        ..limited
+    };
+    let again = place.run(&searched, &bad, u64::MAX).unwrap();
+    assert_eq!(again.captions[1].caption, report.captions[1].caption);
     let report = place.run(&eval(1), &bad, 2).unwrap();
     assert_eq!((report.pictures, report.stopped), (2, true));
     assert!(report.to_string().contains("2 pictures (stopped)"));

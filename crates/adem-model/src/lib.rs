@@ -28,7 +28,7 @@ pub use adem_kernels::{Blocks, BlocksError, Scales, Scheme};
 pub use assemble::{Labels, Prefix, TrainRow};
 pub use config::ModelConfig;
 pub use error::ModelError;
-pub use generate::{Generation, GenerationOptions, StepTokens};
+pub use generate::{BeamSearch, Beams, Generation, GenerationOptions, StepTokens};
 pub use loss::token_loss;
 pub use sampling::{Sampler, Sampling};
 pub use source::{Placed, RandomInit, SourceError, TensorSource};

@@ -1,7 +1,9 @@
 //! Many pictures and many questions at once, for evaluation.
 
 use adem_data::image::RgbImage;
-use adem_model::{Generation, ModelError, Sampling, TrainRow, VisualPrompt};
+use adem_model::{
+    BeamSearch, Beams, Generation, ModelError, Sampling, Sight, TrainRow, VisualPrompt,
+};
 use burn::tensor::{Tensor, TensorData};
 
 use crate::captioner::Captioner;
@@ -58,7 +60,14 @@ impl Captioner {
         features: &Features,
         asks: &[Ask],
     ) -> Result<Vec<String>, PipelineError> {
-        let ids = self.answer_ids(features, asks).await?;
+        self.texts(&self.answer_ids(features, asks).await?)
+    }
+
+    /// The texts of rows of token ids, without white space at the end.
+    ///
+    /// # Errors
+    /// [`PipelineError`] for ids that are not in the vocabulary.
+    pub fn texts(&self, ids: &[Vec<u32>]) -> Result<Vec<String>, PipelineError> {
         let texts = ids.iter().map(|row| self.tokenizer().decode(row));
         texts.map(|text| Ok(text?.trim_end().to_owned())).collect()
     }
@@ -85,6 +94,56 @@ impl Captioner {
             }
         }
         Ok(ids)
+    }
+
+    /// [`answer_ids`](Self::answer_ids) by beam search.
+    ///
+    /// # Errors
+    /// Those of [`answer`](Self::answer), and [`ModelError::Argument`] for beams that are impossible.
+    pub async fn search_ids(
+        &self,
+        features: &Features,
+        asks: &[Ask],
+        beams: Beams,
+    ) -> Result<Vec<Vec<u32>>, PipelineError> {
+        if asks.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (prompts, seen) = self.prepare(features, asks)?;
+        let options = self.options(self.most_new_tokens(), Sampling::Greedy);
+        let (model, prefix) = (self.model(), self.prefix());
+        let mut search = BeamSearch::new(model, seen, &prompts, prefix, &options, beams)?;
+        while search.step().await? {}
+        Ok(search.best())
+    }
+
+    /// What each token of `texts`, answers to `asks` in token ids, looked at.
+    ///
+    /// # Errors
+    /// Those of [`answer`](Self::answer); [`ModelError::Argument`] unless there is a text for each
+    /// ask.
+    pub async fn sights(
+        &self,
+        features: &Features,
+        asks: &[Ask],
+        texts: Vec<Vec<u32>>,
+    ) -> Result<Vec<Vec<Sight>>, PipelineError> {
+        if asks.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (prompts, seen) = self.prepare(features, asks)?;
+        let options = self.options(self.most_new_tokens(), Sampling::Greedy);
+        let mut generation = Generation::new(self.model(), seen, &prompts, self.prefix(), options)?;
+        generation.trace();
+        generation.follow(texts)?;
+        let mut sights = vec![Vec::new(); asks.len()];
+        while let Some(step) = generation.step().await? {
+            let now = step.tokens.iter().zip(generation.last_sights());
+            for (row, (token, sight)) in sights.iter_mut().zip(now) {
+                row.extend(token.map(|_| sight.clone()));
+            }
+        }
+        Ok(sights)
     }
 
     /// The most likely token at every place of each of the given `answers` to `asks`, and after its

@@ -9,7 +9,7 @@ use adem_data::scenes::Scene;
 use adem_package::Folder;
 use adem_pipeline::testing::write_tiny_package;
 use adem_pipeline::{
-    Ask, Captioner, Event, FusionChange, Outcome, PipelineError, Request, Sampling, Task,
+    Ask, Beams, Captioner, Event, FusionChange, Outcome, PipelineError, Request, Sampling, Task,
 };
 use burn::tensor::Device;
 
@@ -297,4 +297,59 @@ fn a_fusion_set_in_place_is_that_of_a_changed_model_and_can_be_taken_back() {
     };
     assert!(captioner.set_fusion(&impossible).is_err());
     assert_eq!(finish(&captioner, request).text, trained.text);
+}
+
+#[test]
+fn one_beam_is_greedy_and_a_batch_is_searched_as_its_rows_are() {
+    let (_folder, captioner) = tiny();
+    let pictures: Vec<RgbImage> = (0..3).map(scene).collect();
+    let features = captioner.encode(&pictures).unwrap();
+    let asks: Vec<Ask> = [
+        (1, Task::Caption),
+        (0, Task::Question("how many circles are there?".into())),
+        (2, Task::Caption),
+    ]
+    .map(|(picture, task)| Ask { picture, task })
+    .into();
+    let search = |asks: &[Ask], count| {
+        let beams = Beams {
+            count,
+            length_penalty: 1.0,
+        };
+        pollster::block_on(captioner.search_ids(&features, asks, beams))
+    };
+    let greedy = pollster::block_on(captioner.answer_ids(&features, &asks)).unwrap();
+    assert_eq!(search(&asks, 1).unwrap(), greedy);
+    let together = search(&asks, 4).unwrap();
+    for (ask, ids) in asks.iter().zip(&together) {
+        assert_eq!(&search(std::slice::from_ref(ask), 4).unwrap()[0], ids);
+    }
+    assert!(search(&asks, 0).is_err());
+    assert!(search(&asks, 1000).is_err());
+}
+
+#[test]
+fn the_sights_of_a_text_are_those_it_was_written_with() {
+    let (_folder, captioner) = tiny();
+    let picture = scene(5);
+    let features = captioner.encode(std::slice::from_ref(&picture)).unwrap();
+    let ask = Ask {
+        picture: 0,
+        task: Task::Caption,
+    };
+    let asks = [ask];
+    let texts = pollster::block_on(captioner.answer_ids(&features, &asks)).unwrap();
+    let sights = pollster::block_on(captioner.sights(&features, &asks, texts.clone())).unwrap();
+    let request = Request::caption(png(&picture));
+    let mut session = captioner.start(request).unwrap().traced();
+    let mut written = Vec::new();
+    while let Some(event) = pollster::block_on(session.next()).unwrap() {
+        if matches!(event, Event::Token { .. }) {
+            written.push(session.sight().unwrap().clone());
+        }
+    }
+    // NaN stands where the masking dropped.
+    assert_eq!(format!("{:?}", sights[0]), format!("{written:?}"));
+    let none = captioner.sights(&features, &asks, Vec::new());
+    assert!(pollster::block_on(none).is_err());
 }

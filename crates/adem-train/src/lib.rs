@@ -4,6 +4,7 @@
 //! the step and a place in the data say all there is to know of a run, so a resumed run is the same
 //! run.
 
+pub mod ablation;
 mod budget;
 mod checkpoint;
 mod devices;

@@ -117,9 +117,9 @@ impl Layer {
             let llama = layer.size(&size)?;
             let model = Table::from_iter([("llama".to_owned(), Value::Table(llama))]);
             let preset = Table::from_iter([("model".to_owned(), Value::Table(model))]);
-            overlay(&mut layer.table, preset);
+            overlay(&mut layer.table, preset, None);
         }
-        overlay(&mut layer.table, table);
+        overlay(&mut layer.table, table, None);
         Ok(layer)
     }
 
@@ -202,9 +202,10 @@ fn merge<C: DeserializeOwned + Serialize + Default>(layers: Vec<Layer>) -> Resul
         key: "TOML".to_owned(),
         message: e.to_string(),
     })?;
+    let usual = merged.clone();
     let mut config = C::default();
     for layer in layers {
-        overlay(&mut merged, layer.table.clone());
+        overlay(&mut merged, layer.table.clone(), Some(&usual));
         config = serde_path_to_error::deserialize(Value::Table(merged.clone())).map_err(|e| {
             TrainError::Settings {
                 origin: layer.origin.clone(),
@@ -216,12 +217,20 @@ fn merge<C: DeserializeOwned + Serialize + Default>(layers: Vec<Layer>) -> Resul
     Ok(config)
 }
 
-/// Puts `over` on top of `under`, table by table.
-fn overlay(under: &mut Table, over: Table) {
+/// Puts `over` on top of `under`, table by table. `false` takes away a table, and what is not there
+/// by default, which is `usual`.
+fn overlay(under: &mut Table, over: Table, usual: Option<&Table>) {
     for (key, value) in over {
+        let by_default = usual.map(|usual| usual.get(&key));
         match (under.get_mut(&key), value) {
             (Some(Value::Table(below)), Value::Table(above)) if same_kind(below, &above) => {
-                overlay(below, above);
+                let usual = by_default.flatten().and_then(Value::as_table);
+                overlay(below, above, usual);
+            }
+            (Some(there), Value::Boolean(false))
+                if there.is_table() || by_default == Some(None) =>
+            {
+                under.remove(&key);
             }
             (_, value) => {
                 under.insert(key, value);

@@ -169,6 +169,27 @@ fn the_schedules_are_the_authors() {
 }
 
 #[test]
+fn what_a_recipe_adds_is_left_out_where_it_is_set_to_false_and_nothing_else() {
+    let set = [
+        "see=false",
+        "data.augment=false",
+        "weights.train_tokenizer=false",
+    ];
+    let config = task("photo", &set);
+    assert!(config.see.is_none() && config.read.is_some());
+    assert!(config.data.unwrap().augment.is_none() && config.weights.train_tokenizer.is_none());
+    let source = Source {
+        recipe: Some("photo".to_owned()),
+        set: vec!["tune.epochs=false".to_owned()],
+        ..Source::default()
+    };
+    says(
+        &source.read().unwrap_err().to_string(),
+        &["tune.epochs", "invalid type"],
+    );
+}
+
+#[test]
 fn config_files_are_refused_by_file_and_key() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run.toml");

@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use crate::args::{BenchArgs, BenchCommand};
 use crate::error::CliError;
+use crate::package::Wanted;
 use crate::{device, memory, output, package};
 
 /// Side of the measured pictures, pixels.
@@ -84,7 +85,7 @@ pub fn run(args: BenchArgs) -> Result<(), CliError> {
 /// Measures a package's model, stage by stage.
 fn model(args: BenchArgs) -> Result<(), CliError> {
     let device = device::open(args.model.device)?;
-    let place = package::locate(&args.model)?;
+    let place = package::locate(&args.model, Wanted::Photo)?;
     let (captioner, loads) = load_repeatedly(&place, &device, args.runs)?;
     let clock = Stopwatch::start();
     caption(&captioner, 0)?;

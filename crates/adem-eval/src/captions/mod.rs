@@ -11,6 +11,7 @@ mod report;
 mod rouge;
 mod run;
 mod score;
+mod shown;
 
 pub use pictures::Pictures;
 pub use ptb::tokenize;

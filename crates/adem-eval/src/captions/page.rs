@@ -2,51 +2,23 @@
 
 use std::fmt::Write;
 
-use adem_data::image::{RgbImage, resize_bicubic};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use image::ImageEncoder;
-use image::codecs::jpeg::JpegEncoder;
-
 use super::report::{CaptionReport, Judged};
-
-/// Longer side of a picture on the page, pixels.
-const SIDE: u32 = 192;
-const QUALITY: u8 = 80;
 
 const STYLE: &str = "\
 :root{color-scheme:light dark}\
 body{font:16px/1.45 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}\
 table{border-collapse:collapse}td{padding:.1rem .8rem .1rem 0}td+td{text-align:right}\
 article{display:flex;gap:1rem;margin:1.2rem 0;flex-wrap:wrap}\
-article>div{flex:1 1 18rem}img{max-width:192px;align-self:flex-start}\
+article>div{flex:1 1 18rem}article>.look{flex:0 0 auto;display:flex;gap:.3rem}\
+.look>div{width:var(--w);height:var(--h);background:var(--p) center/100% 100%}\
+svg{display:block;width:100%;height:100%}\
 .ours{font-weight:600;margin:0}ul{margin:.3rem 0;padding-left:1.2rem}\
 small{opacity:.7}";
 
-/// A small copy of a picture as JPEG; `None` where it cannot be encoded.
-pub(super) fn thumbnail(picture: &RgbImage) -> Option<Vec<u8>> {
-    let (width, height) = picture.dimensions();
-    let scale = f64::from(SIDE) / f64::from(width.max(height).max(1));
-    let side = |n: u32| ((f64::from(n) * scale).round() as u32).max(1);
-    let small = match scale < 1.0 {
-        true => resize_bicubic(picture, side(width), side(height)),
-        false => picture.clone(),
-    };
-    let mut bytes = Vec::new();
-    JpegEncoder::new_with_quality(&mut bytes, QUALITY)
-        .write_image(
-            &small,
-            small.width(),
-            small.height(),
-            image::ExtendedColorType::Rgb8,
-        )
-        .ok()?;
-    Some(bytes)
-}
-
 impl CaptionReport {
     /// The report as an HTML page: scores, then every picture with our caption, those of people and
-    /// its CIDEr-D, the worst first. Pictures are inside the file where the evaluation kept them.
+    /// its CIDEr-D, the worst first. Pictures are inside the file where the evaluation kept them, again
+    /// for every scale with what the adaptive masking dropped most often in the dark.
     pub fn html(&self) -> String {
         let title = escaped(&self.title());
         let mut page = format!(
@@ -66,12 +38,8 @@ impl CaptionReport {
         captions.sort_by(|a, b| a.metrics.cider.total_cmp(&b.metrics.cider));
         for judged in captions {
             put(format_args!("<article>\n"));
-            if let Some(bytes) = &judged.thumbnail {
-                let data = STANDARD.encode(bytes);
-                put(format_args!(
-                    "<img alt=\"{}\" src=\"data:image/jpeg;base64,{data}\">\n",
-                    escaped(&judged.caption)
-                ));
+            if let Some(shown) = &judged.shown {
+                put(format_args!("{}", shown.html(&escaped(&judged.caption))));
             }
             put(format_args!(
                 "<div><p class=\"ours\">{}</p><small>{}, CIDEr-D {:.1}</small>\n<ul>\n",
@@ -102,12 +70,12 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::captions::Metrics;
+    use crate::captions::shown::Shown;
+    use adem_data::image::RgbImage;
 
     #[test]
     fn a_page_holds_pictures_and_texts_as_they_are_and_the_worst_first() {
         let wide = RgbImage::from_pixel(400, 100, image::Rgb([10, 200, 30]));
-        let small = image::load_from_memory(&thumbnail(&wide).unwrap()).unwrap();
-        assert_eq!((small.width(), small.height()), (192, 48));
         let judged = |id: &str, cider| Judged {
             id: id.to_owned(),
             caption: format!("<b>{id}</b> & \"more\""),
@@ -116,7 +84,7 @@ mod tests {
                 cider,
                 ..Metrics::default()
             },
-            thumbnail: thumbnail(&wide),
+            shown: Shown::new(&wide, &[], &[]),
         };
         let report = CaptionReport {
             model: "m".to_owned(),
@@ -130,7 +98,7 @@ mod tests {
         };
         let html = report.html();
         assert!(html.find("bad, CIDEr-D 50.0").unwrap() < html.find("good, CIDEr-D").unwrap());
-        assert_eq!(html.matches("src=\"data:image/jpeg;base64,").count(), 2);
+        assert_eq!(html.matches("url(data:image/jpeg;base64,").count(), 2);
         assert!(html.contains("&lt;b&gt;bad&lt;/b&gt; &amp; &quot;more&quot;"));
         assert!(!html.contains("<script>") && !html.contains("<b>"));
     }

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::score::Metrics;
+use super::shown::Shown;
 use crate::table::{Align, Table};
 
 /// An evaluation on pictures that people have described.
@@ -40,9 +41,9 @@ pub struct Judged {
     pub references: Vec<String>,
     /// Scores of this caption.
     pub metrics: Metrics,
-    /// A small copy of the picture, JPEG.
+    /// The picture, and what of it was looked at.
     #[serde(skip)]
-    pub(super) thumbnail: Option<Vec<u8>>,
+    pub(super) shown: Option<Shown>,
 }
 
 impl CaptionReport {

@@ -8,23 +8,25 @@ use std::time::Instant;
 use adem_data::datasets::{BadRows, DataSource, Sample};
 use adem_data::image::RgbImage;
 use adem_data::tasks::caption::written_caption;
-use adem_pipeline::{Ask, Captioner, Task};
+use adem_pipeline::{Ask, Beams, Captioner, Task};
 
-use super::page::thumbnail;
 use super::pictures::Pictures;
 use super::report::{CaptionReport, Judged};
 use super::score::{Captioned, score};
+use super::shown::Shown;
 use crate::error::EvalError;
 
 /// How to evaluate.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct CaptionEval {
     /// Captions written at once.
     pub batch: usize,
     /// Most pictures, the first ones of the data set; none for all.
     pub limit: Option<u64>,
-    /// Whether to keep a small copy of each picture, for a page.
-    pub thumbnails: bool,
+    /// Search for each caption with so many beams instead of greedily.
+    pub beams: Option<Beams>,
+    /// Whether to keep a small copy of each picture and what of it was looked at, for a page.
+    pub pictures: bool,
     /// Judge what stands after "picture of " in each text, as the authors do: their COCO checkpoints
     /// were trained to say the prompt again.
     pub compat: bool,
@@ -140,15 +142,28 @@ impl CaptionEval {
                 task: Task::Caption,
             })
             .collect();
-        let texts = captioner.answer(&features, &asks).await?;
-        let rows = samples.into_iter().zip(pictures).zip(texts);
+        let ids = match self.beams {
+            None => captioner.answer_ids(&features, &asks).await?,
+            Some(beams) => captioner.search_ids(&features, &asks, beams).await?,
+        };
+        let texts = captioner.texts(&ids)?;
+        let mut shown: Vec<Option<Shown>> = vec![None; texts.len()];
+        if self.pictures {
+            let scales = &captioner.fusion().down_sample;
+            let sights = captioner.sights(&features, &asks, ids).await?;
+            let each = pictures.iter().zip(&sights);
+            shown = each
+                .map(|(picture, of)| Shown::new(picture, of, scales))
+                .collect();
+        }
+        let rows = samples.into_iter().zip(texts).zip(shown);
         Ok(rows
-            .map(|((sample, picture), text)| Judged {
+            .map(|((sample, text), shown)| Judged {
                 id: sample.id,
                 caption: self.caption_in(text),
                 references: sample.targets,
                 metrics: Default::default(),
-                thumbnail: self.thumbnails.then(|| thumbnail(&picture)).flatten(),
+                shown,
             })
             .collect())
     }
@@ -164,7 +179,8 @@ mod tests {
             let eval = CaptionEval {
                 batch: 1,
                 limit: None,
-                thumbnails: false,
+                beams: None,
+                pictures: false,
                 compat,
             };
             ["a picture of a dog", "a cat"].map(|text| eval.caption_in(text.to_owned()))

@@ -1,16 +1,21 @@
 //! Generation as an object that is polled: prefill, then one decode step at a time.
 
+mod beam;
 mod flight;
+mod rows;
+mod search;
 
 use burn::tensor::Tensor;
 
 use crate::adem::{AdemVl, VisualPrompt};
-use crate::assemble::{Prefix, Slot, with_prefix};
+use crate::assemble::{Prefix, Slot};
 use crate::error::ModelError;
 use crate::language::{KvCache, Positions, ResidentCache, Vision};
 use crate::sampling::{Sampler, Sampling};
 use crate::trace::{Sight, Trace};
+pub use beam::{BeamSearch, Beams};
 use flight::Flights;
+use rows::Rows;
 
 /// What a text starts from and when it ends.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,6 +58,8 @@ pub struct Generation<'m> {
     logits: Option<Tensor<3>>,
     trace: Option<Trace>,
     sights: Vec<Sight>,
+    /// Tokens that are taken in place of chosen ones.
+    given: Option<Vec<Vec<u32>>>,
 }
 
 /// How steps are computed.
@@ -82,25 +89,11 @@ impl<'m> Generation<'m> {
         options: GenerationOptions,
     ) -> Result<Self, ModelError> {
         let rows = texts.len();
-        prompt.serves(rows)?;
-        let mut slots: Vec<Vec<Slot>> = Vec::with_capacity(rows);
-        for (row, text) in texts.iter().enumerate() {
-            let ids: Vec<u32> = std::iter::once(options.bos)
-                .chain(text.iter().copied())
-                .collect();
-            let picture = prompt.has_picture(row, rows);
-            slots.push(with_prefix(&ids, picture, model.text_tokens(), prefix));
-        }
-        let longest = slots.iter().map(Vec::len).max().unwrap_or(0);
-        let limit = model.config().llama.max_seq_len;
-        let needed = longest.saturating_add(options.max_new_tokens);
-        if needed > limit {
-            return Err(ModelError::ContextExceeded { needed, limit });
-        }
-        let padding: Vec<usize> = slots.iter().map(|s| longest - s.len()).collect();
-        for (row, pad) in slots.iter_mut().zip(&padding) {
-            row.splice(0..0, std::iter::repeat_n(Slot::Pad, *pad));
-        }
+        let Rows {
+            slots,
+            padding,
+            longest,
+        } = Rows::new(model, &prompt, texts, prefix, &options)?;
         let mut samplers = Vec::with_capacity(rows);
         for row in 0..rows {
             // Rows draw from sequences of their own: a row is the same alone and in a batch's
@@ -118,6 +111,7 @@ impl<'m> Generation<'m> {
                 Sampling::Greedy => Sampling::Greedy,
             })?);
         }
+        let needed = longest.saturating_add(options.max_new_tokens);
         let device = prompt.memory.keys().device();
         let resident = match rows {
             1 => ResidentCache::new(&model.llama, &model.config().adem, needed, &device),
@@ -142,6 +136,7 @@ impl<'m> Generation<'m> {
             logits: None,
             trace: None,
             sights: Vec::new(),
+            given: None,
         })
     }
 
@@ -159,6 +154,25 @@ impl<'m> Generation<'m> {
     /// called before the first step: what is noted is computed in Burn's operations.
     pub fn trace(&mut self) {
         self.trace = Some(Trace::default());
+        self.plain();
+    }
+
+    /// Every step takes its tokens from `texts` (token ids, one entry a row) as long as they last,
+    /// and a row ends with its text. To be called before the first step.
+    ///
+    /// # Errors
+    /// [`ModelError::Argument`] where rows and texts differ in number.
+    pub fn follow(&mut self, texts: Vec<Vec<u32>>) -> Result<(), ModelError> {
+        if texts.len() != self.next.len() {
+            let message = format!("are {}, there are {} rows", texts.len(), self.next.len());
+            return Err(ModelError::argument("texts", message));
+        }
+        self.given = Some(texts);
+        self.plain();
+        Ok(())
+    }
+
+    fn plain(&mut self) {
         self.way = Way::Plain(KvCache::new(self.model.config().llama.n_layers));
     }
 
@@ -221,6 +235,10 @@ impl<'m> Generation<'m> {
         let logits = read(logits).await?;
         if let Some(trace) = &self.trace {
             self.sights = trace.take(&model.config().adem).await?;
+        }
+        if let Some(given) = &self.given {
+            let next = given.iter().map(|ids| ids.get(self.generated).copied());
+            return Ok(next.collect());
         }
         let rows = logits.chunks_exact(model.config().llama.vocab_size);
         let rows = rows.zip(&self.ended).zip(&mut self.samplers);

@@ -1,7 +1,7 @@
 //! Keys and values of the tokens already seen, and where new tokens stand.
 
 use adem_kernels::{host, ops};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Int, Tensor};
 
 /// Keys and values of one block, each `[batch, kv_heads, tokens seen, head_dim]`.
 #[derive(Debug, Clone, Default)]
@@ -18,6 +18,13 @@ impl LayerCache {
         };
         self.kept = Some(all.clone());
         all
+    }
+
+    fn select(&mut self, rows: &Tensor<1, Int>) {
+        if let Some((keys, values)) = self.kept.take() {
+            let select = |kept: Tensor<4>| kept.select(0, rows.clone());
+            self.kept = Some((select(keys), select(values)));
+        }
     }
 }
 
@@ -40,6 +47,15 @@ impl KvCache {
     /// Tokens held, padding included.
     pub fn tokens(&self) -> usize {
         self.tokens
+    }
+
+    /// Makes `rows` of the rows held, in that order; one may be taken several times.
+    pub fn select(&mut self, rows: &[usize], device: &Device) {
+        let places: Vec<i32> = rows.iter().map(|row| *row as i32).collect();
+        let places = host::int_tensor(places, [rows.len()], device);
+        for layer in &mut self.layers {
+            layer.select(&places);
+        }
     }
 
     pub(super) fn layer(&mut self, index: usize) -> &mut LayerCache {

@@ -528,7 +528,7 @@ fn progress_ends_where_it_said_and_a_stop_at_any_point_changes_nothing() {
 
 #[test]
 fn the_shipped_model_becomes_much_smaller() {
-    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../web/package");
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../web/scenes");
     for (scheme, most_bytes, most_error) in [(Scheme::Q4, 0.35, 0.12), (Scheme::Q8, 0.60, 0.01)] {
         let folder = tempfile::tempdir().unwrap();
         let report = run(&shipped, folder.path(), &options(scheme)).unwrap();

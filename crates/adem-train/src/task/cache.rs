@@ -69,7 +69,7 @@ struct State {
 const MARK: usize = 8;
 
 /// The number of a picture, or of what features depend on (FNV-1a over its name).
-fn number(name: &str) -> u64 {
+pub(crate) fn number(name: &str) -> u64 {
     name.bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| {
         (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3)
     })

@@ -312,6 +312,10 @@ pub struct SaveConfig {
     pub report_seconds: u64,
     /// Whether a finished run is written as a package.
     pub package: bool,
+    /// Folder of the features that `tune.cache_features` keeps, for runs one after the other that
+    /// can share them; the run's own when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub features: Option<PathBuf>,
 }
 
 impl Default for SaveConfig {
@@ -322,6 +326,7 @@ impl Default for SaveConfig {
             keep: 2,
             report_seconds: REPORT_EVERY.as_secs(),
             package: true,
+            features: None,
         }
     }
 }

@@ -135,7 +135,7 @@ pub(crate) fn frozen_features(
     let clip = &p.model.clip;
     let depends_on = json!({
         "weights": p.files.as_ref().map(WeightFiles::fingerprint), "see": c.see,
-        "seed": c.seed, "clip": clip, "normalisation": c.normalisation,
+        "seed": c.see.as_ref().map(|_| c.seed), "clip": clip, "normalisation": c.normalisation,
         "data": c.see.as_ref().map(|_| p.data.source.name()),
         "precision": c.weights.precision,
     });

@@ -177,7 +177,9 @@ impl Run<'_> {
     fn features(&mut self, frozen: &[Tensors]) -> Result<Option<FeatureCache>, TrainError> {
         (self.report)("encoding the pictures of the data set");
         let (device, stop) = (&self.device, self.stop);
-        let (p, folder) = (&mut self.prepared, self.folder);
+        let p = &mut self.prepared;
+        let own = p.config.save.features.clone();
+        let folder = own.as_deref().unwrap_or(self.folder);
         frozen_features(p, frozen, folder, device, self.report, stop)
     }
 }

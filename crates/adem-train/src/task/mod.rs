@@ -26,6 +26,7 @@ mod validate;
 mod view;
 
 pub use bench::{StepTime, bench};
+pub(crate) use cache::number;
 pub use caption::{CAPTIONS, Written, captions};
 pub use config::{
     Constants, JointConfig, ReadConfig, SaveConfig, SeeConfig, TaskConfig, TeacherConfig,
