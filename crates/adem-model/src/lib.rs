@@ -29,7 +29,7 @@ pub use assemble::{Labels, Prefix, TrainRow};
 pub use config::ModelConfig;
 pub use error::ModelError;
 pub use generate::{BeamSearch, Beams, Generation, GenerationOptions, StepTokens};
-pub use loss::token_loss;
+pub use loss::{token_loss, token_losses};
 pub use sampling::{Sampler, Sampling};
 pub use source::{Placed, RandomInit, SourceError, TensorSource};
 pub use trace::{Sight, Trace};

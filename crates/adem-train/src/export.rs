@@ -16,7 +16,14 @@ use crate::error::TrainError;
 use crate::weights::{Layers, WeightFiles};
 
 /// The checkpoint that is packed where none is named: the first of these that is there.
-const NEWEST: [&str; 2] = ["joint.safetensors", "tune.safetensors"];
+const NEWEST: [&str; 3] = [
+    "self_critical.safetensors",
+    "joint.safetensors",
+    "tune.safetensors",
+];
+
+/// What every run has that can be packed.
+const TUNED: &str = "tune.safetensors";
 
 /// What a package says beside its weights, and where those lie that the checkpoint does not hold.
 /// Checkpoints carry it, so that a run's folder says all that its package needs.
@@ -74,12 +81,8 @@ pub struct Exported {
 /// [`TrainError::File`] where the run has no such checkpoint or weights are missing, and when the
 /// disk refuses; the package that was there before stays whole.
 pub fn export(run: &Path, checkpoint: Option<&str>, out: &Path) -> Result<Exported, TrainError> {
-    let [joint, tune] = NEWEST.map(|name| run.join(name));
-    let path = match checkpoint {
-        Some(name) => run.join(name),
-        None if joint.is_file() => joint,
-        None => tune,
-    };
+    let newest = NEWEST.iter().find(|name| run.join(name).is_file());
+    let path = run.join(checkpoint.or(newest.copied()).unwrap_or(TUNED));
     let found = Checkpoint::read(&path)?.ok_or_else(|| {
         let message = "is not there; name the folder of a run that has reached ADEM-VL tuning, and \
                        a checkpoint in it";

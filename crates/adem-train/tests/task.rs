@@ -12,7 +12,7 @@ use std::sync::atomic::AtomicBool;
 
 use adem_data::image::Augment;
 use adem_train::scenes::Stopped;
-use adem_train::task::{JointConfig, Reporter, TaskConfig, train};
+use adem_train::task::{JointConfig, Reporter, SelfCriticalConfig, TaskConfig, train};
 use adem_train::{Log, Precision, TrainError, export};
 use burn::tensor::Device;
 use data::{config, validated};
@@ -377,4 +377,52 @@ fn a_run_is_exported_from_any_of_its_checkpoints() {
     fs::remove_file(out.join("read.safetensors")).unwrap();
     let error = export(&out, None, &place.path("none")).unwrap_err();
     assert!(error.to_string().contains("read.safetensors"), "{error}");
+}
+
+#[test]
+fn everything_learns_by_the_scores_of_its_own_captions_and_goes_on_where_it_stopped() {
+    let place = Place::new();
+    let mut config = validated(place.root());
+    config.tune.epochs = 1.0;
+    config.tune.warmup_epochs = 0.2;
+    config.self_critical = Some(SelfCriticalConfig {
+        epochs: 2.0,
+        warmup_epochs: 0.2,
+        lr: 1e-3,
+        samples: 3,
+        ..SelfCriticalConfig::default()
+    });
+    let whole = place.path("whole");
+    run(&config, &whole);
+    let pieces = place.path("pieces");
+    fs::create_dir_all(&pieces).unwrap();
+    for file in [
+        "tokenizer.json",
+        "see.safetensors",
+        "read.safetensors",
+        "tune.safetensors",
+    ] {
+        fs::copy(whole.join(file), pieces.join(file)).unwrap();
+    }
+    let mut stops = 0;
+    while run_on(&config, &pieces, 1, true).unwrap() == Stopped::Yes {
+        stops += 1;
+        assert!(stops < 20, "the run does not come to its end");
+    }
+    assert_eq!(stops, 3, "4 steps, each picture once an epoch");
+    let critical = tensors(&whole.join("self_critical.safetensors"));
+    let again = tensors(&pieces.join("self_critical.safetensors"));
+    assert_eq!(critical, again);
+    let before = tensors(&whole.join("read.safetensors"));
+    assert_ne!(critical["output.weight"], before["output.weight"]);
+    let manifest = fs::read_to_string(whole.join("package/adem.json")).unwrap();
+    let told = "1 epochs of tuning, 4 steps of self-critical training";
+    assert!(manifest.contains(told), "{manifest}");
+
+    config.self_critical = Some(SelfCriticalConfig {
+        samples: 1,
+        ..SelfCriticalConfig::default()
+    });
+    let error = run_on(&config, &whole, 1, false).unwrap_err().to_string();
+    assert!(error.contains("self_critical.samples"), "{error}");
 }

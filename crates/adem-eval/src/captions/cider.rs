@@ -10,8 +10,9 @@ use super::ngrams::{Counts, LONGEST, counts};
 const SIGMA: f64 = 6.0;
 
 /// In how many items' references a run of words occurs.
-struct Documents<'a> {
-    count: BTreeMap<&'a [String], f64>,
+#[derive(Debug, Clone)]
+struct Documents {
+    count: BTreeMap<Vec<String>, f64>,
     /// Logarithm of the number of items.
     all: f64,
 }
@@ -24,28 +25,35 @@ struct Vector<'a> {
     length: f64,
 }
 
-impl<'a> Documents<'a> {
-    fn new(references: &[Vec<Counts<'a>>]) -> Self {
-        let mut count: BTreeMap<&[String], f64> = BTreeMap::new();
+impl Documents {
+    fn new<'a>(references: impl Iterator<Item = Vec<Counts<'a>>>) -> Self {
+        let mut count: BTreeMap<Vec<String>, f64> = BTreeMap::new();
+        let mut items = 0u32;
         for item in references {
             let mut runs: Vec<&[String]> = item.iter().flat_map(|c| c.keys().copied()).collect();
             runs.sort_unstable();
             runs.dedup();
             for run in runs {
-                *count.entry(run).or_default() += 1.0;
+                match count.get_mut(run) {
+                    Some(times) => *times += 1.0,
+                    None => {
+                        count.insert(run.to_vec(), 1.0);
+                    }
+                }
             }
+            items += 1;
         }
         Self {
             count,
-            all: (references.len() as f64).ln(),
+            all: f64::from(items).ln(),
         }
     }
 
-    fn vector(&self, counts: &Counts<'a>) -> Vector<'a> {
+    fn vector<'a>(&self, counts: &Counts<'a>) -> Vector<'a> {
         let (mut norms, mut length) = ([0.0; LONGEST], 0.0);
         let mut weights = BTreeMap::new();
         for (run, times) in counts {
-            let known = self.count.get(run).map_or(0.0, |n| n.ln());
+            let known = self.count.get(*run).map_or(0.0, |n| n.ln());
             let weight = f64::from(*times) * (self.all - known);
             norms[run.len() - 1] += weight * weight;
             if run.len() == 2 {
@@ -83,19 +91,49 @@ impl Vector<'_> {
 
 /// CIDEr-D of every item; document frequencies are those of all the items' references.
 pub(super) fn cider(items: &[Captioned]) -> Vec<f64> {
-    let references: Vec<Vec<Counts>> = items
-        .iter()
-        .map(|item| item.references.iter().map(|r| counts(r)).collect())
-        .collect();
-    let documents = Documents::new(&references);
-    let scored = items.iter().zip(&references).map(|(item, references)| {
-        let candidate = counts(&item.candidate);
-        let candidate = documents.vector(&candidate);
-        let sum: f64 = references
-            .iter()
-            .map(|r| candidate.similarity(&documents.vector(r)))
-            .sum();
-        10.0 * sum / references.len().max(1) as f64
+    let references = items.iter().map(|item| item.references.as_slice());
+    let cider = Cider::new(references);
+    let scored = items.iter().map(|item| {
+        let judge = cider.judge(&item.references);
+        judge.score(&item.candidate)
     });
     scored.collect()
+}
+
+/// CIDEr-D with the document frequencies of a corpus, for captions that are not a part of it.
+#[derive(Debug, Clone)]
+pub struct Cider(Documents);
+
+/// CIDEr-D beside the captions of one picture.
+pub struct CiderJudge<'a> {
+    documents: &'a Documents,
+    references: Vec<Vector<'a>>,
+}
+
+impl Cider {
+    /// Takes the document frequencies of pictures, each with all its captions in words.
+    pub fn new<'a>(pictures: impl Iterator<Item = &'a [Vec<String>]>) -> Self {
+        let counted = pictures.map(|references| references.iter().map(|r| counts(r)).collect());
+        Self(Documents::new(counted))
+    }
+
+    /// Judges captions of a picture by `references` in words.
+    pub fn judge<'a>(&'a self, references: &'a [Vec<String>]) -> CiderJudge<'a> {
+        let vectors = references.iter().map(|r| self.0.vector(&counts(r)));
+        CiderJudge {
+            documents: &self.0,
+            references: vectors.collect(),
+        }
+    }
+}
+
+impl CiderJudge<'_> {
+    /// CIDEr-D of a caption in words, 0 to 10.
+    pub fn score(&self, candidate: &[String]) -> f64 {
+        let counted = counts(candidate);
+        let vector = self.documents.vector(&counted);
+        let references = self.references.iter();
+        let sum: f64 = references.map(|r| vector.similarity(r)).sum();
+        10.0 * sum / self.references.len().max(1) as f64
+    }
 }

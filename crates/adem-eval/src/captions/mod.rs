@@ -13,6 +13,7 @@ mod run;
 mod score;
 mod shown;
 
+pub use cider::{Cider, CiderJudge};
 pub use pictures::Pictures;
 pub use ptb::tokenize;
 pub use report::{CaptionReport, Judged};

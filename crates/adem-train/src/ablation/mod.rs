@@ -152,6 +152,7 @@ impl Ablation {
             ("see", config.see.is_some()),
             ("read", config.read.is_some()),
             ("joint", config.joint.is_some()),
+            ("self_critical", config.self_critical.is_some()),
         ] {
             if is_there {
                 return refuse(

@@ -101,6 +101,37 @@ pub(crate) fn cider(
     Ok((!items.is_empty()).then(|| score(&items).corpus.cider))
 }
 
+/// How captions are asked for.
+pub(super) struct Asking {
+    /// The prompt in token ids.
+    pub prompt: Vec<u32>,
+    /// Greedy.
+    pub options: GenerationOptions,
+}
+
+impl Asking {
+    pub fn new(language: &Language, model: &AdemVl) -> Result<Self, TrainError> {
+        let config = model.config();
+        let answer = longest_answer(config.llama.max_seq_len);
+        let visual = config.adem.text_tokens();
+        let prefix = match visual {
+            0 => 0,
+            _ => language.prefix.with_picture.len(),
+        };
+        let room = prompt_room(config.llama.max_seq_len, prefix, visual, answer)?;
+        let special = language.tokenizer.special();
+        Ok(Self {
+            prompt: language.prompts.caption_ids(&language.tokenizer, room)?,
+            options: GenerationOptions {
+                bos: special.bos,
+                eos: Some(special.eos),
+                max_new_tokens: answer,
+                sampling: Sampling::Greedy,
+            },
+        })
+    }
+}
+
 /// A caption of each picture, greedily.
 fn write(
     language: &Language,
@@ -108,22 +139,7 @@ fn write(
     pictures: Tensor<4>,
 ) -> Result<Vec<String>, TrainError> {
     let rows = pictures.dims()[0];
-    let config = model.config();
-    let answer = longest_answer(config.llama.max_seq_len);
-    let visual = config.adem.text_tokens();
-    let prefix = match visual {
-        0 => 0,
-        _ => language.prefix.with_picture.len(),
-    };
-    let room = prompt_room(config.llama.max_seq_len, prefix, visual, answer)?;
-    let prompt = language.prompts.caption_ids(&language.tokenizer, room)?;
-    let special = language.tokenizer.special();
-    let options = GenerationOptions {
-        bos: special.bos,
-        eos: Some(special.eos),
-        max_new_tokens: answer,
-        sampling: Sampling::Greedy,
-    };
+    let Asking { prompt, options } = Asking::new(language, model)?;
     let seen = model.see(model.encode(pictures, None), &vec![true; rows]);
     let prompts = vec![prompt; rows];
     let mut generation = Generation::new(model, seen, &prompts, &language.prefix, options)?;

@@ -41,8 +41,10 @@ pub struct TaskConfig {
     pub read: Option<ReadConfig>,
     /// ADEM-VL tuning.
     pub tune: TuneConfig,
-    /// A last stage in which everything learns together.
+    /// A stage in which everything learns together.
     pub joint: Option<JointConfig>,
+    /// A last stage in which everything learns from how its own captions are judged.
+    pub self_critical: Option<SelfCriticalConfig>,
     /// The optimiser's numbers.
     pub adamw: AdamWSettings,
     /// Checkpoints.
@@ -294,6 +296,37 @@ impl Default for JointConfig {
             warmup_epochs: 0.5,
             lr: 2e-4,
             rule: Rule::Muon,
+        }
+    }
+}
+
+/// Encoder, decoder and what was tuned learn from the CIDEr-D of captions that the model draws
+/// itself (self-critical sequence training, arXiv 1612.00563). A caption is held against the mean of
+/// the others that were drawn of the same picture (arXiv 2003.09971). Batches, augmentation and
+/// clipping are those of the tuning. The paper has no such stage.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SelfCriticalConfig {
+    /// Passes over the pictures.
+    pub epochs: f64,
+    /// Of these, linear warm-up.
+    pub warmup_epochs: f64,
+    /// Highest learning rate.
+    pub lr: f64,
+    /// How hidden matrices step.
+    pub rule: Rule,
+    /// Captions drawn of each picture, at least 2.
+    pub samples: usize,
+}
+
+impl Default for SelfCriticalConfig {
+    fn default() -> Self {
+        Self {
+            epochs: 2.0,
+            warmup_epochs: 0.1,
+            lr: 5e-5,
+            rule: Rule::Muon,
+            samples: 5,
         }
     }
 }

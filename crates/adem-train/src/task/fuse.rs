@@ -9,16 +9,21 @@ use serde_json::{Value, json};
 
 use super::cache::FeatureCache;
 use super::features::frozen_features;
-use super::package::{blueprint, joint_blueprint};
+use super::package::{blueprint, whole_blueprint};
 use super::run::{Run, epochs_rate};
-use super::tune::Trained;
+use super::self_critical::SelfCritical;
+use super::tune::{Trained, Tune};
 use crate::checkpoint::Tensors;
 use crate::error::TrainError;
 use crate::export::export;
 use crate::progress::Log;
 use crate::run::{Outcome, StagePlan, run_stage};
 use crate::scenes::Stopped;
+use crate::stage::Stage;
 use crate::weights::{Layers, WeightFiles};
+
+/// What the steps of the stage `joint` are.
+const TOGETHER: &str = "of everything together";
 
 impl Run<'_> {
     /// Tunes what was trained first or is given, trains all of it together where that is asked for,
@@ -32,14 +37,19 @@ impl Run<'_> {
             return Ok(Stopped::Yes);
         };
         let parts = std::iter::once(tuned).chain(frozen).collect();
-        if let Stopped::Yes = self.join(parts, log)? {
+        let Some(parts) = self.join(parts, log)? else {
+            return Ok(Stopped::Yes);
+        };
+        if let Stopped::Yes = self.criticise(parts, log)? {
             return Ok(Stopped::Yes);
         }
-        if self.prepared.config.save.package {
+        let config = &self.prepared.config;
+        if config.save.package {
             (self.report)("writing the package");
-            let newest = match self.prepared.config.joint {
-                Some(_) => "joint.safetensors",
-                None => "tune.safetensors",
+            let newest = match (&config.self_critical, &config.joint) {
+                (Some(_), _) => "self_critical.safetensors",
+                (None, Some(_)) => "joint.safetensors",
+                (None, None) => "tune.safetensors",
             };
             export(self.folder, Some(newest), &self.folder.join("package"))?;
         }
@@ -130,11 +140,16 @@ impl Run<'_> {
         }
     }
 
-    /// Trains everything together from `parts`, in single precision.
-    fn join(&mut self, parts: Vec<Tensors>, log: &mut Log) -> Result<Stopped, TrainError> {
+    /// Trains everything together from `parts`, where that is asked for; `None` when the run was
+    /// stopped.
+    fn join(
+        &mut self,
+        parts: Vec<Tensors>,
+        log: &mut Log,
+    ) -> Result<Option<Vec<Tensors>>, TrainError> {
         let p = &self.prepared;
         let Some(joint) = p.config.joint.clone() else {
-            return Ok(Stopped::No);
+            return Ok(Some(parts));
         };
         let per_epoch = p.steps_per_epoch();
         let steps = (joint.epochs * per_epoch as f64).round() as u64;
@@ -145,15 +160,73 @@ impl Run<'_> {
         let plan = StagePlan {
             rule: joint.rule,
             rate: epochs_rate(joint.lr, joint.warmup_epochs, joint.epochs, per_epoch),
-            package: Some(joint_blueprint(p)?.to_text()?),
+            package: Some(whole_blueprint(p, &[], TOGETHER)?.to_text()?),
             ..self.fusing("joint", steps, &settings)
         };
         let stage = p.tune_stage(Trained::Everything, None, Some(self.folder));
-        let (model, device) = (p.model.clone(), self.device.clone());
+        let joined = self.together(stage, &plan, parts, log)?;
+        Ok(joined.map(|all| vec![all]))
+    }
+
+    /// Trains everything by how its own captions are judged, where that is asked for.
+    fn criticise(&mut self, parts: Vec<Tensors>, log: &mut Log) -> Result<Stopped, TrainError> {
+        let p = &self.prepared;
+        let Some(critical) = p.config.self_critical.clone() else {
+            return Ok(Stopped::No);
+        };
+        let data = p.described()?;
+        let captions = data.captions_by_picture()?;
+        let batch = p.config.tune.batch as u64;
+        let per_epoch = (captions.len() as u64 / batch).max(1);
+        let steps = (critical.epochs * per_epoch as f64).round() as u64;
+        let mut settings = self.settings();
+        if let Some(settings) = settings.as_object_mut() {
+            settings.insert("joint".to_owned(), json!(p.config.joint));
+            settings.insert("self_critical".to_owned(), json!(critical));
+        }
+        let joint = p.config.joint.as_ref().map(|j| (j.epochs, TOGETHER));
+        let before: Vec<_> = joint.into_iter().collect();
+        let blueprint = whole_blueprint(p, &before, "of self-critical training")?;
+        let (warmup, epochs) = (critical.warmup_epochs, critical.epochs);
+        let fusing = self.fusing("self_critical", steps, &settings);
+        let plan = StagePlan {
+            rule: critical.rule,
+            rate: epochs_rate(critical.lr, warmup, epochs, per_epoch),
+            package: Some(blueprint.to_text()?),
+            validate_steps: fusing.validate_steps.map(|every| every.min(per_epoch)),
+            ..fusing
+        };
+        let tune = Tune {
+            data,
+            ..p.tune_stage(Trained::Everything, None, Some(self.folder))
+        };
+        let cider = SelfCritical::cider(&captions);
+        let stage = SelfCritical {
+            config: critical,
+            tune,
+            cider,
+        };
+        let trained = self.together(stage, &plan, parts, log)?;
+        Ok(match trained {
+            Some(_) => Stopped::No,
+            None => Stopped::Yes,
+        })
+    }
+
+    /// Runs a stage that trains the whole model from `parts`, in single precision; `None` when it
+    /// was stopped.
+    fn together<S: Stage<Model = AdemVl>>(
+        &mut self,
+        stage: S,
+        plan: &StagePlan,
+        parts: Vec<Tensors>,
+        log: &mut Log,
+    ) -> Result<Option<Tensors>, TrainError> {
+        let (model, device) = (self.prepared.model.clone(), self.device.clone());
         let mut files = self.prepared.files.take();
         let outcome = run_stage(
             Arc::new(stage),
-            &plan,
+            plan,
             |saved| {
                 let mut source = Layers {
                     trained: saved.map_or(parts, |saved| vec![saved]),
@@ -168,8 +241,8 @@ impl Run<'_> {
         );
         self.prepared.files = files;
         match outcome? {
-            Outcome::Finished(_) => Ok(Stopped::No),
-            Outcome::Stopped => Ok(Stopped::Yes),
+            Outcome::Finished(tensors) => Ok(Some(tensors)),
+            Outcome::Stopped => Ok(None),
         }
     }
 

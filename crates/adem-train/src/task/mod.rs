@@ -4,7 +4,8 @@
 //!    another encoder sees in them;
 //! 2. `read` (optional): the decoder, on the captions alone;
 //! 3. `tune`: both frozen, the paper's small part;
-//! 4. `joint` (optional): everything together.
+//! 4. `joint` (optional): everything together;
+//! 5. `self_critical` (optional): everything together, by the scores of its own captions.
 
 mod bench;
 mod cache;
@@ -19,6 +20,7 @@ mod prepared;
 mod read;
 mod run;
 mod see;
+mod self_critical;
 mod teacher;
 mod texts;
 mod tune;
@@ -29,8 +31,8 @@ pub use bench::{StepTime, bench};
 pub(crate) use cache::number;
 pub use caption::{CAPTIONS, Written, captions};
 pub use config::{
-    Constants, JointConfig, ReadConfig, SaveConfig, SeeConfig, TaskConfig, TeacherConfig,
-    TuneConfig, ValidationConfig, WeightsConfig,
+    Constants, JointConfig, ReadConfig, SaveConfig, SeeConfig, SelfCriticalConfig, TaskConfig,
+    TeacherConfig, TuneConfig, ValidationConfig, WeightsConfig,
 };
 pub use plan::describe;
 pub use run::{Reporter, train};

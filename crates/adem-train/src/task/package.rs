@@ -14,15 +14,24 @@ pub(crate) fn longest_answer(max_seq_len: usize) -> usize {
     MAX_NEW_TOKENS.min(max_seq_len / 2)
 }
 
-/// The plan of the package of the stage `joint`: its checkpoints hold the whole model.
-pub(crate) fn joint_blueprint(p: &Prepared) -> Result<Blueprint, TrainError> {
+/// The plan of the package of a stage whose checkpoints hold the whole model. `before` are the
+/// epochs of the stages since the tuning and what they were, `last` what the stage's steps are.
+pub(crate) fn whole_blueprint(
+    p: &Prepared,
+    before: &[(f64, &str)],
+    last: &str,
+) -> Result<Blueprint, TrainError> {
     let tuned = blueprint(p)?;
+    let mut training = format!(
+        "{}{} epochs of tuning, ",
+        tuned.training, p.config.tune.epochs
+    );
+    for (epochs, what) in before {
+        training += &format!("{epochs} epochs {what}, ");
+    }
     Ok(Blueprint {
-        training: format!(
-            "{}{} epochs of tuning, ",
-            tuned.training, p.config.tune.epochs
-        ),
-        last: "of everything together".to_owned(),
+        training,
+        last: last.to_owned(),
         stages: Vec::new(),
         weights: Vec::new(),
         ..tuned

@@ -135,6 +135,17 @@ impl Prepared {
         })
     }
 
+    /// The data with the changes of pictures that captions are learned under, each picture once with
+    /// all its captions.
+    pub(crate) fn described(&self) -> Result<Opened, TrainError> {
+        let config = DatasetConfig {
+            captions: Captions::All,
+            augment: self.config.tune_augment(),
+            ..self.data.config.clone()
+        };
+        self.data.with(config)
+    }
+
     /// Steps of an epoch of the tuning.
     pub(crate) fn steps_per_epoch(&self) -> u64 {
         (self.samples / self.config.tune.batch as u64).max(1)

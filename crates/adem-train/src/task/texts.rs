@@ -1,11 +1,13 @@
 //! Tokeniser, prompts and the texts of a data set.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use adem_data::datasets::{
-    BadRows, CaptionStyle, DataSource, DatasetConfig, Encoder, Mark, Order, Part, Prompt,
+    BadRows, CaptionStyle, Captions, DataSource, DatasetConfig, Encoder, Mark, Order, Part, Prompt,
+    Sample,
 };
 use adem_data::prompt::PromptTemplates;
 use adem_data::rows::{IGNORE, Row, RowLayout, Truncation};
@@ -41,37 +43,57 @@ impl Opened {
         })
     }
 
+    /// The same data under another config; bad rows go where they went.
+    pub(crate) fn with(&self, config: DatasetConfig) -> Result<Self, TrainError> {
+        Ok(Self {
+            source: config.open(Path::new(""), &self.bad)?,
+            bad: Arc::clone(&self.bad),
+            config,
+        })
+    }
+
     /// All captions, in the order of the files, as they are learned.
     pub(crate) fn captions(&self) -> Result<Vec<String>, TrainError> {
-        let all = DatasetConfig {
-            captions: adem_data::datasets::Captions::All,
+        let mut texts = Vec::new();
+        self.each_captioned(|sample| {
+            let style = &self.config.caption_style;
+            texts.extend(sample.targets.iter().map(|t| styled(t, style)));
+            texts.len() < MOST_TEXTS
+        })?;
+        texts.retain(|t| !t.is_empty());
+        Ok(texts)
+    }
+
+    /// The captions of every picture by its name, as people wrote them.
+    pub(crate) fn captions_by_picture(&self) -> Result<BTreeMap<String, Vec<String>>, TrainError> {
+        let mut pictures = BTreeMap::new();
+        self.each_captioned(|sample| {
+            pictures.insert(sample.id, sample.targets);
+            pictures.len() < MOST_TEXTS
+        })?;
+        Ok(pictures)
+    }
+
+    /// Shows every picture that is to be captioned with all its captions, in the order of the files,
+    /// as long as `show` wants more.
+    fn each_captioned(&self, mut show: impl FnMut(Sample) -> bool) -> Result<(), TrainError> {
+        let all = self.with(DatasetConfig {
+            captions: Captions::All,
             ..self.config.clone()
-        };
-        let source = all.open(Path::new(""), &self.bad)?;
+        })?;
         let order = Order {
             seed: 0,
             epoch: 0,
             shuffle: false,
             part: Part::WHOLE,
         };
-        let mut records = source.records(&order, &Mark::default(), &self.bad)?;
-        let mut texts = Vec::new();
+        let mut records = all.source.records(&order, &Mark::default(), &self.bad)?;
         while let Some(sample) = records.next()? {
-            if sample.prompt != Prompt::Caption {
-                continue;
-            }
-            texts.extend(
-                sample
-                    .targets
-                    .iter()
-                    .map(|t| styled(t, &self.config.caption_style)),
-            );
-            if texts.len() >= MOST_TEXTS {
+            if sample.prompt == Prompt::Caption && !show(sample) {
                 break;
             }
         }
-        texts.retain(|t| !t.is_empty());
-        Ok(texts)
+        Ok(())
     }
 }
 

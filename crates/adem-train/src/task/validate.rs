@@ -73,6 +73,17 @@ impl TaskConfig {
             span("joint.epochs", joint.epochs, joint.warmup_epochs)?;
             rate("joint.lr", joint.lr)?;
         }
+        if let Some(critical) = &self.self_critical {
+            let span_of = (critical.epochs, critical.warmup_epochs);
+            span("self_critical.epochs", span_of.0, span_of.1)?;
+            rate("self_critical.lr", critical.lr)?;
+            if critical.samples < 2 {
+                return refuse(
+                    "self_critical.samples",
+                    "must be at least 2: each is held against the others".to_owned(),
+                );
+            }
+        }
         let w = &self.weights;
         match (&w.tokenizer, w.train_tokenizer) {
             (None, None) => refuse(
