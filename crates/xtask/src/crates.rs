@@ -1,10 +1,12 @@
 //! What the page's programs are made of: bytes of code by crate.
 
 use crate::{
+    seal::read,
     shell::{Failure, cargo, run, step, target_folder},
     tools,
+    wasm::Reader,
 };
-use std::{collections::BTreeMap, fs, path::Path};
+use std::collections::BTreeMap;
 
 /// The programs, and how Cargo builds each.
 const PROGRAMS: [(&str, &[&str]); 3] = [
@@ -77,13 +79,6 @@ pub(crate) fn print() -> Result<(), Failure> {
     Ok(())
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    fs::read(path).map_err(|source| Failure::File {
-        path: path.to_owned(),
-        source,
-    })
-}
-
 /// The crate that a function's demangled name mentions first.
 fn owner(name: &str) -> &str {
     let bounds = |c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':');
@@ -99,20 +94,26 @@ fn owner(name: &str) -> &str {
 /// Demangled name and length of the code of every function of a WebAssembly module that has names
 /// (<https://webassembly.github.io/spec/core/binary/modules.html>, and its appendix on names).
 fn functions(module: &[u8]) -> Option<Vec<(String, u64)>> {
-    let mut module = Reader(module.strip_prefix(b"\0asm\x01\0\0\0")?);
+    let mut module = Reader::of(module)?;
     let (mut imported, mut lengths, mut names) = (0, Vec::new(), BTreeMap::new());
-    while !module.0.is_empty() {
+    while !module.is_empty() {
         let kind = module.byte()?;
         let mut section = module.part()?;
         match kind {
-            2 => imported = section.imported_functions()?,
+            2 => {
+                imported = section
+                    .imports()?
+                    .iter()
+                    .filter(|i| i.is_function())
+                    .count() as u64
+            }
             10 => {
                 for _ in 0..section.number()? {
-                    lengths.push(section.part()?.0.len() as u64);
+                    lengths.push(section.part()?.rest().len() as u64);
                 }
             }
-            0 if section.part()?.0 == b"name" => {
-                while !section.0.is_empty() {
+            0 if section.part()?.rest() == b"name" => {
+                while !section.is_empty() {
                     let kind = section.byte()?;
                     let mut part = section.part()?;
                     if kind != 1 {
@@ -120,7 +121,7 @@ fn functions(module: &[u8]) -> Option<Vec<(String, u64)>> {
                     }
                     for _ in 0..part.number()? {
                         let index = part.number()?;
-                        let name = String::from_utf8_lossy(part.part()?.0).into_owned();
+                        let name = String::from_utf8_lossy(part.part()?.rest()).into_owned();
                         names.insert(index, name);
                     }
                 }
@@ -136,72 +137,6 @@ fn functions(module: &[u8]) -> Option<Vec<(String, u64)>> {
         (format!("{:#}", rustc_demangle::demangle(name)), bytes)
     });
     Some(named.collect())
-}
-
-/// Bytes still to be read.
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn byte(&mut self) -> Option<u8> {
-        let (first, rest) = self.0.split_first()?;
-        self.0 = rest;
-        Some(*first)
-    }
-
-    /// An unsigned LEB128 number.
-    fn number(&mut self) -> Option<u64> {
-        let mut value = 0;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
-            value |= u64::from(byte & 127) << shift;
-            if byte < 128 {
-                return Some(value);
-            }
-        }
-        None
-    }
-
-    /// As many bytes as the number before them says.
-    fn part(&mut self) -> Option<Self> {
-        let length = usize::try_from(self.number()?).ok()?;
-        let (part, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        Some(Self(part))
-    }
-
-    /// Functions in a section of imports.
-    fn imported_functions(&mut self) -> Option<u64> {
-        let mut functions = 0;
-        for _ in 0..self.number()? {
-            self.part()?;
-            self.part()?;
-            match self.byte()? {
-                0 => {
-                    self.number()?;
-                    functions += 1;
-                }
-                1 => {
-                    self.byte()?;
-                    self.limits()?;
-                }
-                2 => self.limits()?,
-                _ => {
-                    self.number()?;
-                    self.byte()?;
-                }
-            }
-        }
-        Some(functions)
-    }
-
-    fn limits(&mut self) -> Option<()> {
-        let flags = self.byte()?;
-        self.number()?;
-        if flags & 1 == 1 {
-            self.number()?;
-        }
-        Some(())
-    }
 }
 
 #[cfg(test)]

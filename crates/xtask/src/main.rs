@@ -7,8 +7,10 @@ mod gpu;
 mod peers;
 mod seal;
 mod shell;
+mod shrink;
 mod sizes;
 mod tools;
+mod wasm;
 mod web;
 
 use shell::Failure;

@@ -3,7 +3,7 @@
 use crate::{
     seal,
     shell::{Failure, command, root, run, step},
-    tools,
+    shrink, tools,
 };
 use std::path::PathBuf;
 
@@ -31,5 +31,8 @@ pub(crate) fn build(profile: Profile) -> Result<(), Failure> {
         trunk.arg("--release");
     }
     run(&mut trunk)?;
+    if let Profile::Release = profile {
+        shrink::shrink()?;
+    }
     seal::seal(profile)
 }
