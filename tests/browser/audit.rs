@@ -1,7 +1,7 @@
 //! What an auditor of pages asks for: accessibility, good practice, installability, stability. The
 //! times are printed by `cargo xtask bench page`.
 
-use super::{PATIENCE, ask, caption, driver::Browser, page, root, samples};
+use super::{PATIENCE, SCENES, ask, caption, driver::Browser, page, root, samples};
 use serde_json::{Value, json};
 
 /// Finds faults in the page as it stands.
@@ -48,7 +48,7 @@ fn an_auditor_finds_no_fault_in_any_width_and_light() {
     let Some(url) = page() else { return };
     let browser = Browser::start(false);
     browser.before_each_page(OBSERVERS);
-    browser.open(&url);
+    browser.open(&format!("{url}{SCENES}"));
     browser.wait("#engine", "data-model", &["ready"], PATIENCE);
     let shift = browser.run("return window.seen.shift", &[]);
     assert!(shift.as_f64().unwrap() < 0.1, "moved about: {shift}");

@@ -1,6 +1,8 @@
 //! What a reader does with the page: several pictures, the camera, questions, keys, files.
 
-use super::{ENDS, PATIENCE, ask, caption, driver::Browser, native, page, samples, strike, text};
+use super::{
+    ENDS, PATIENCE, SCENES, ask, caption, driver::Browser, native, page, samples, strike, text,
+};
 use adem_pipeline::Request;
 use std::fs;
 
@@ -71,7 +73,7 @@ fn several_pictures_are_described_one_after_another_and_handed_out_in_files() {
 fn questions_about_a_picture_are_remembered_with_it() {
     let Some(url) = page() else { return };
     let browser = Browser::start(false);
-    browser.open(&url);
+    browser.open(&format!("{url}{SCENES}"));
     let pictures = samples();
     caption(&browser, &pictures[0]);
     let questions = [
@@ -142,7 +144,7 @@ fn the_camera_gives_one_picture_or_one_after_another() {
 fn everything_can_be_reached_with_the_keyboard_alone() {
     let Some(url) = page() else { return };
     let browser = Browser::start(false);
-    browser.open(&url);
+    browser.open(&format!("{url}{SCENES}"));
     browser.wait("#engine", "data-model", &["ready"], PATIENCE);
     let focused = "const at = document.activeElement; return at.id || at.className || at.tagName";
     let mut reached = Vec::new();
@@ -157,6 +159,8 @@ fn everything_can_be_reached_with_the_keyboard_alone() {
         reached.push(at);
     }
     for wanted in [
+        "photo",
+        "scenes",
         "file",
         "camera",
         "sample",

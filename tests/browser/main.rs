@@ -74,12 +74,18 @@ fn is_possible() -> bool {
     false
 }
 
-/// Three pictures of the samples.
+/// Asks for the model of drawn scenes, which answers questions.
+const SCENES: &str = "?model=scenes";
+
+/// Three photographs of the samples.
 fn samples() -> Vec<PathBuf> {
     let mut pictures: Vec<PathBuf> = fs::read_dir(root().join("web/samples"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "jpg"))
+        .filter(|path| {
+            let name = path.file_name().unwrap().to_string_lossy();
+            name.starts_with("photo-") && name.ends_with(".jpg")
+        })
         .collect();
     pictures.sort();
     pictures.truncate(3);
@@ -89,7 +95,11 @@ fn samples() -> Vec<PathBuf> {
 
 /// What the native program makes of the model beside the page.
 fn native() -> Captioner {
-    let package = Folder::new(root().join("dist/package"));
+    native_of("package")
+}
+
+fn native_of(folder: &str) -> Captioner {
+    let package = Folder::new(root().join("dist").join(folder));
     pollster::block_on(Captioner::load(package, |_| {}, &Device::flex())).unwrap()
 }
 
@@ -164,11 +174,18 @@ fn page_equals_native(webgpu: bool, address: &str, kind: &str) {
             picture.display()
         );
     }
+    // The other model answers questions; the picture is described anew first.
     let (picture, question) = (&samples()[2], "what colour is the background?");
-    let expected = text(
-        &captioner,
-        Request::question(fs::read(picture).unwrap(), question),
-    );
+    let captioner = native_of("scenes");
+    let bytes = fs::read(picture).unwrap();
+    assert_eq!(browser.attribute("#ask", "hidden").as_deref(), Some("true"));
+    browser.click("#scenes");
+    let pressed = "return document.querySelector('#scenes[aria-pressed=true]') !== null
+        && document.querySelector('#engine[data-model=ready]') !== null";
+    browser.until("the other model", pressed, PATIENCE);
+    let expected = text(&captioner, Request::caption(bytes.clone()));
+    assert_eq!(caption(&browser, picture), expected);
+    let expected = text(&captioner, Request::question(bytes, question));
     let end = ask(&browser, question);
     assert_eq!(end, "done", "{}", browser.text("#question-problem"));
     assert_eq!(browser.text("#answer"), expected);
@@ -182,7 +199,7 @@ fn page_equals_native(webgpu: bool, address: &str, kind: &str) {
     assert!(
         requests
             .iter()
-            .any(|request| request.ends_with("/package/adem.json"))
+            .any(|request| request.ends_with("/scenes/adem.json"))
     );
 }
 
@@ -296,7 +313,7 @@ fn what_is_no_picture_or_no_question_is_explained_and_the_page_goes_on() {
     let Some(url) = page() else { return };
     let folder = tempfile::tempdir().unwrap();
     let browser = Browser::start(false);
-    browser.open(&url);
+    browser.open(&format!("{url}{SCENES}"));
     for broken in pictures::broken() {
         let file = folder.path().join(broken.file);
         fs::write(&file, broken.bytes).unwrap();

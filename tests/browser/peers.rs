@@ -93,7 +93,7 @@ pub(super) fn shape(name: &str) -> ModelConfig {
 
 /// The shipped tokeniser with tokens of no meaning up to `size`: random weights say any of them.
 pub(super) fn tokenizer(size: usize) -> Vec<u8> {
-    let text = fs::read(root().join("web/package/tokenizer.json")).unwrap();
+    let text = fs::read(root().join("web/scenes/tokenizer.json")).unwrap();
     let known = Tokenizer::from_bytes(&text).unwrap().vocab_size();
     let mut json: Value = serde_json::from_slice(&text).unwrap();
     let vocabulary = json["model"]["vocab"].as_object_mut().unwrap();

@@ -12,6 +12,7 @@ use crate::{
     output::{Model, Output, Progress},
     page,
     picture::Picture,
+    shipped::{SHIPPED, Shipped},
     text,
 };
 use adem_protocol::{Choice, EngineKind, Fusion, Origin, StoredModel, Task, choose};
@@ -43,6 +44,8 @@ pub struct State {
     pub notice: RwSignal<Option<String>>,
     /// The models on this device, once they were asked for, and why there can be none.
     pub models: RwSignal<(Vec<StoredModel>, Option<String>)>,
+    /// The model beside the page that is in use, or was last.
+    pub shipped: RwSignal<&'static Shipped>,
     /// What is wrong with the package that was asked for last.
     pub model_problem: RwSignal<Option<String>>,
     /// The fusion that captions are written with; `None` for the trained one.
@@ -87,6 +90,7 @@ impl State {
             question_problem: RwSignal::new(None),
             notice: RwSignal::new(None),
             models: RwSignal::default(),
+            shipped: RwSignal::new(Shipped::asked().unwrap_or(&SHIPPED[0])),
             model_problem: RwSignal::new(None),
             fusion: RwSignal::new(None),
             tracing: RwSignal::new(false),

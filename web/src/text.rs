@@ -12,6 +12,14 @@ use adem_protocol::{Choice, EngineKind, ModelInfo, Reason, Timings};
 
 pub const NAME: &str = "ADEM-VL";
 pub const TAGLINE: &str = "Shows a small model a picture, and tells you what it saw.";
+pub const DESCRIBES: &str = "What the model describes";
+pub const PHOTOS: &str = "Photographs";
+pub const PHOTOS_NOTE: &str = "Learned from six thousand photographs of people, dogs and the outdoors. It is often wrong, most of all about anything else.";
+pub const SCENES: &str = "Drawn scenes";
+pub const SCENES_NOTE: &str =
+    "Knows coloured shapes and answers questions about them. It takes everything for shapes.";
+pub const NO_QUESTIONS: &str =
+    "This model describes pictures. Questions are answered by the one for drawn scenes.";
 pub const NO_WINDOW: &str = "The page has no window.";
 
 pub const DROP_TITLE: &str = "Drop pictures here";

@@ -10,7 +10,7 @@ mod sliders;
 mod stage;
 mod words;
 
-use crate::{offline, output::Model, picture::dropped, state::State, text};
+use crate::{offline, output::Model, picture::dropped, shipped::SHIPPED, state::State, text};
 use leptos::{ev, prelude::*};
 use web_sys::DragEvent;
 
@@ -64,6 +64,7 @@ pub fn Page(state: State) -> impl IntoView {
             <badge::Badge state />
         </header>
         <main>
+            <Choice state />
             <div class="pair">
                 <stage::Stage state dragging />
                 <words::Words state />
@@ -76,5 +77,41 @@ pub fn Page(state: State) -> impl IntoView {
         <footer>
             <p>{text::PRIVATE}</p>
         </footer>
+    }
+}
+
+/// The models beside the page.
+#[component]
+fn Choice(state: State) -> impl IntoView {
+    let used = Memo::new(move |_| {
+        state
+            .model
+            .with(|model| model.info().map(|info| info.name.clone()))
+    });
+    let buttons = SHIPPED.each_ref().map(|shipped| {
+        let pressed = move || {
+            // While one is on its way it is the one that was asked for.
+            used.with(|used| match used {
+                Some(name) => name == shipped.name,
+                None => state.shipped.get().name == shipped.name,
+            })
+        };
+        view! {
+            <button
+                type="button"
+                class="plain"
+                id=shipped.name
+                aria-pressed=move || pressed().to_string()
+                on:click=move |_| state.load_shipped(shipped)
+            >
+                {shipped.label}
+            </button>
+        }
+    });
+    view! {
+        <div class="row choice">
+            <div class="row" role="group" aria-label=text::DESCRIBES>{buttons}</div>
+            <p class="note">{move || state.shipped.get().note}</p>
+        </div>
     }
 }

@@ -154,6 +154,7 @@ fn info(captioner: &Captioner, id: String) -> ModelInfo {
             beta: fusion.beta,
             gamma: fusion.drop_ratio,
         },
+        questions: manifest.tasks.contains(&adem_package::Task::Question),
         provenance: fixed
             .into_iter()
             .chain(more)

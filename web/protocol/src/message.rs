@@ -122,6 +122,9 @@ pub struct ModelInfo {
     pub scales: Vec<usize>,
     /// The fusion it was trained with.
     pub fusion: Fusion,
+    /// Whether it answers questions.
+    #[serde(default)]
+    pub questions: bool,
     /// What the package says of its origin: field and text.
     pub provenance: Vec<(String, String)>,
     /// The first digits of the manifest's SHA-256: which build of the model this is.

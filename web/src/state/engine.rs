@@ -4,7 +4,9 @@ use super::State;
 use crate::{
     client::Engine,
     output::{Model, Scores},
-    page, text,
+    page,
+    shipped::{SHIPPED, Shipped},
+    text,
 };
 use adem_protocol::{Ask, Choice, EngineKind, Origin, Reason, Tell};
 use leptos::{prelude::*, task::spawn_local};
@@ -69,6 +71,12 @@ impl State {
         self.send(&Ask::Load { origin }, None, &files);
     }
 
+    /// Loads a model that lies beside the page.
+    pub fn load_shipped(self, shipped: &'static Shipped) {
+        self.shipped.set(shipped);
+        self.load(Origin::Address(shipped.address()), Vec::new());
+    }
+
     /// Asks which models are on this device.
     pub fn list_models(self) {
         self.send(&Ask::Models, None, &[]);
@@ -105,6 +113,9 @@ impl State {
                 unkept,
             } => {
                 self.remember_choice(&model.id, unkept.is_none());
+                if let Some(shipped) = SHIPPED.iter().find(|it| it.name == model.name) {
+                    self.shipped.set(shipped);
+                }
                 self.model.set(Model::Ready {
                     info: model,
                     load_ms,
@@ -123,7 +134,7 @@ impl State {
 
     /// The package is refused: the usual one comes back, unless it was that.
     fn not_loaded(self, message: String) {
-        let usual = Origin::Address(usual_address());
+        let usual = usual();
         if self.origin.with_value(|origin| *origin == usual) {
             self.give_up();
             self.model.set(Model::Unusable(message));
@@ -137,7 +148,7 @@ impl State {
 
     /// Comes back to a model that was chosen from this device or put there, and to no other.
     fn remember_choice(self, id: &str, kept: bool) {
-        let usual = Origin::Address(usual_address());
+        let usual = usual();
         let chosen = self.origin.with_value(|origin| *origin != usual) && kept;
         page::remember(CHOSEN, chosen.then_some(id));
     }
@@ -175,15 +186,18 @@ impl State {
     }
 }
 
-/// The model of the last visit where that was chosen, or the one beside the page.
+/// The model that the page's address asks for, that of the last visit where one was chosen, or the
+/// first one beside the page.
 pub(super) fn usual_origin() -> Origin {
-    page::recall(CHOSEN).map_or_else(|| Origin::Address(usual_address()), Origin::Stored)
+    match (Shipped::asked(), page::recall(CHOSEN)) {
+        (Some(shipped), _) => Origin::Address(shipped.address()),
+        (None, Some(id)) => Origin::Stored(id),
+        (None, None) => usual(),
+    }
 }
 
-/// The default model lies beside the page.
-fn usual_address() -> String {
-    let page = page::address().unwrap_or_default();
-    Url::new_with_base("package/", &page).map_or_else(|_| "package/".into(), |url| url.href())
+fn usual() -> Origin {
+    Origin::Address(SHIPPED[0].address())
 }
 
 /// The origin of an address that is not the page's own.

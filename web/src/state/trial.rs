@@ -6,7 +6,7 @@ use crate::{
     output::{Model, Output, Progress},
     page,
     picture::Picture,
-    samples::SAMPLES,
+    shipped::Shipped,
 };
 use adem_protocol::{Adapter, Ask, Choice, EngineKind, Measured, Reason, Task, Tell, Timings};
 use leptos::{prelude::*, task::spawn_local};
@@ -42,7 +42,7 @@ impl State {
         let job = next(self.jobs);
         self.flight.set_value(Some(Flight::hidden(job, output)));
         spawn_local(async move {
-            match sample(0).await {
+            match sample(self.shipped.get_untracked(), 0).await {
                 Ok(bytes) => self.send(&describe(job), Some(&bytes), &[]),
                 Err(message) => self.hear_of_job(Tell::Failed { job, message }, None),
             }
@@ -103,7 +103,7 @@ impl State {
 
     fn describe_in_trial(self, job: u64) {
         spawn_local(async move {
-            match sample(RUNS - job).await {
+            match sample(self.shipped.get_untracked(), RUNS - job).await {
                 Ok(bytes) => self.send_trial(&describe(job), Some(&bytes)),
                 Err(message) => self.trial_lost(message),
             }
@@ -176,8 +176,8 @@ fn describe(job: u64) -> Ask {
 }
 
 /// The picture of a run. The last of WebGPU's is that of the CPU's, which it has not seen before.
-async fn sample(number: u64) -> Result<js_sys::ArrayBuffer, String> {
-    let sample = SAMPLES[number as usize % SAMPLES.len()];
+async fn sample(shipped: &Shipped, number: u64) -> Result<js_sys::ArrayBuffer, String> {
+    let sample = &shipped.samples[number as usize % shipped.samples.len()];
     Picture::fetch(sample.file).await?.bytes().await
 }
 

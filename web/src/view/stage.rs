@@ -5,7 +5,6 @@ use crate::{
     gallery::Item,
     output::Progress,
     picture::{Picture, listed},
-    samples::SAMPLES,
     state::State,
     text,
 };
@@ -115,16 +114,20 @@ fn Preview(state: State) -> impl IntoView {
 
 #[component]
 fn Samples(state: State) -> impl IntoView {
-    let buttons = SAMPLES.map(|sample| {
-        let take = move |_| state.take_one(Picture::fetch(sample.file));
-        view! {
-            <li>
-                <button type="button" class="sample" on:click=take>
-                    <img src=sample.file alt=sample.alt width="256" height="256" loading="lazy" />
-                </button>
-            </li>
-        }
-    });
+    let buttons = move || {
+        let samples = state.shipped.get().samples.iter();
+        let buttons = samples.map(|sample| {
+            let take = move |_| state.take_one(Picture::fetch(sample.file));
+            view! {
+                <li>
+                    <button type="button" class="sample" on:click=take>
+                        <img src=sample.file alt=sample.alt width="256" height="256" loading="lazy" />
+                    </button>
+                </li>
+            }
+        });
+        buttons.collect_view()
+    };
     view! {
         <div class="head">
             <h2 class="small">{text::SAMPLES}</h2>

@@ -34,6 +34,11 @@ pub fn Words(state: State) -> impl IntoView {
                 .with(|answer| answer.problem.clone().filter(|_| failed(answer)))
         })
     };
+    // Until it is known, the form stays.
+    let asks = move || {
+        let model = state.model.read();
+        model.info().is_none_or(|info| info.questions)
+    };
     view! {
         <section class="words">
             <div class="head">
@@ -44,7 +49,8 @@ pub fn Words(state: State) -> impl IntoView {
             </div>
             <Written state id="caption" output=state.caption empty=text::CAPTION_EMPTY />
             <CaptionTools state />
-            <form id="ask" on:submit=ask>
+            <p class="note" hidden=asks>{text::NO_QUESTIONS}</p>
+            <form id="ask" hidden=move || !asks() on:submit=ask>
                 <label class="small" for="question">{text::ASK}</label>
                 <div class="line">
                     <input
