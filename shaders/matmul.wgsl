@@ -6,7 +6,7 @@
 // read neighbours. Tiles of 16 numbers in k are staged; quantised weights are unpacked once a
 // tile. The pitch of a staged row is 5 vectors, which spreads rows over the memory's banks.
 //
-// With HALF, for packed weights and devices with the feature `shader-f16`, tiles are staged in half
+// With HALVES, for packed weights and devices with the feature `shader-f16`, tiles are staged in half
 // precision: half the memory is read for a product, sums stay f32. Codes are whole numbers that f16
 // holds exactly, and their scale is taken after staging. Activations are rounded, by up to 2^-11 of
 // themselves: too coarse for float weights (logits within 1e-3), of the size of what 8-bit weights
@@ -22,8 +22,8 @@
 //     info[0]      m, chunks of eight in k (padding included), n, unused
 //     info[1]      k, alpha's bits, unused, 1 where each batch has its own weights
 //
-// Limits: k, m and n any; with HALF x up to 65504, beyond which it becomes infinite. Workgroup
-// memory 10 KiB, 15 KiB with GATE, with HALF 5.3 and 8 KiB.
+// Limits: k, m and n any; with HALVES x up to 65504, beyond which it becomes infinite. Workgroup
+// memory 10 KiB, 15 KiB with GATE, with HALVES 5.3 and 8 KiB.
 // Launched by crates/adem-kernels/src/gpu/product.rs
 
 const TILE = 64u;
@@ -32,14 +32,14 @@ const STRIDE = TILE / SIDE;
 
 {{ bindings }}
 
-//@if HALF
+//@if HALVES
 alias Staged = vec4<f16>;
 var<workgroup> right_scale: array<f32, TILE>;
 //@if GATE
 var<workgroup> other_scale: array<f32, TILE>;
 //@end
 //@end
-//@unless HALF
+//@unless HALVES
 alias Staged = vec4<f32>;
 //@end
 var<workgroup> left: array<Staged, TILE * PITCH>;
@@ -87,7 +87,7 @@ fn main(
             if column + line < info[0].z && chunk < chunks {
                 staged = weights0(weight_batch, column + line, chunk);
             }
-//@if HALF
+//@if HALVES
             // Sixteen numbers from an even chunk on lie in one block.
             right[at] = Staged(staged.low);
             right[at + 1u] = Staged(staged.high);
@@ -95,7 +95,7 @@ fn main(
                 right_scale[line] = staged.scale;
             }
 //@end
-//@unless HALF
+//@unless HALVES
             right[at] = staged.low * staged.scale;
             right[at + 1u] = staged.high * staged.scale;
 //@end
@@ -104,7 +104,7 @@ fn main(
             if column + line < info[0].z && chunk < chunks {
                 staged = weights1(weight_batch, column + line, chunk);
             }
-//@if HALF
+//@if HALVES
             // Sixteen numbers from an even chunk on lie in one block.
             other[at] = Staged(staged.low);
             other[at + 1u] = Staged(staged.high);
@@ -112,7 +112,7 @@ fn main(
                 other_scale[line] = staged.scale;
             }
 //@end
-//@unless HALF
+//@unless HALVES
             other[at] = staged.low * staged.scale;
             other[at + 1u] = staged.high * staged.scale;
 //@end
@@ -120,7 +120,7 @@ fn main(
         }
         workgroupBarrier();
 //@for c in SIDE
-//@if HALF
+//@if HALVES
         let scale_$c = right_scale[tx + $cu * STRIDE];
 //@if GATE
         let gate_scale_$c = other_scale[tx + $cu * STRIDE];
@@ -133,10 +133,10 @@ fn main(
 //@end
 //@for c in SIDE
             let staged_$c = right[(tx + $cu * STRIDE) * PITCH + k];
-//@if HALF
+//@if HALVES
             let w_$c = vec4<f32>(staged_$c) * scale_$c;
 //@end
-//@unless HALF
+//@unless HALVES
             let w_$c = staged_$c;
 //@end
 //@for r in SIDE
@@ -144,10 +144,10 @@ fn main(
 //@end
 //@if GATE
             let gate_$c = other[(tx + $cu * STRIDE) * PITCH + k];
-//@if HALF
+//@if HALVES
             let v_$c = vec4<f32>(gate_$c) * gate_scale_$c;
 //@end
-//@unless HALF
+//@unless HALVES
             let v_$c = gate_$c;
 //@end
 //@for r in SIDE

@@ -313,7 +313,7 @@ impl Product {
         let workgroup = (64 / side) * (64 / side);
         let launch = Launch::new(shader::MATMUL, workgroup, &self.x)
             .constant("SIDE", side)
-            .flag("HALF", half)
+            .flag("HALVES", half)
             .flag("SILU", self.silu);
         let groups = [size.n.div_ceil(64), size.m.div_ceil(64), size.batch];
         self.dispatch(self.operands(launch), groups, 1)

@@ -128,7 +128,7 @@ impl Recipe {
     /// The recipe's WGSL, in Burn's template. With `shared_pages` tensors may lie in one buffer.
     pub fn template(&self, shared_pages: bool) -> SourceTemplate {
         // Natively naga wants no word for subgroups, and a browser never sees them.
-        let enable = match self.constants.get("HALF") {
+        let enable = match self.constants.get("HALVES") {
             Some(1) => "enable f16;\n",
             _ => "",
         };

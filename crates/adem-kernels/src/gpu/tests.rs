@@ -164,10 +164,10 @@ fn every_shader_is_webgpu() {
         let text = recipe.template(false).complete();
         let module = naga::front::wgsl::parse_str(&text)
             .unwrap_or_else(|e| panic!("{}\n{recipe:?}", e.emit_to_string(&text)));
-        let flag = |name| recipe.constants.get(name) == Some(&1);
+        let flag = |name: &str| recipe.constants.get(name) == Some(&1);
         let wanted = [
             ("SUBGROUP", Capabilities::SUBGROUP),
-            ("HALF", Capabilities::SHADER_FLOAT16),
+            ("HALVES", Capabilities::SHADER_FLOAT16),
         ];
         let wanted = wanted.into_iter().filter(|(name, _)| flag(name));
         let allowed = wanted.fold(plain, |all, (_, feature)| all | feature);
