@@ -5,8 +5,14 @@
 //     with NORM, x is RMSNorm(x) = x * gain / sqrt(mean(x^2) + eps); the mean is gathered in the
 //     same pass over k, so it costs no pass of its own
 //
-// LANES threads share ROWS * COLUMNS sums and walk k together, eight numbers each; with one lane
-// there is neither workgroup memory nor barrier.
+// LANES threads share ROWS * COLUMNS sums and walk k together, eight numbers each. How they add up
+// what they have is one of three:
+//     ALONE      there is one lane, and nothing to add up
+//     SHARED     workgroup memory and a barrier
+//     SUBGROUP   exchanges inside a subgroup, neither memory nor barrier; wants the device feature
+//                `subgroups` and subgroups of LANES threads at least. How WGSL deals threads out to
+//                subgroups is left to the device, so threads are numbered by their place in
+//                subgroups. That subgroups are full it does not promise either: the self-test shows.
 //
 // Bindings, in order:
 //     x            [batch, m, k]      f32 (vec4 where k is a multiple of 8)
@@ -19,8 +25,8 @@
 //     info[0]      m, chunks of eight in k (padding included), n, row blocks a batch
 //     info[1]      k, alpha's bits, eps' bits, 1 where each batch has its own weights
 //
-// Limits: with NORM k a multiple of 8, of 32 for q4; else k, m and n any. Workgroup memory
-// 4 (ROWS COLUMNS SETS + ROWS) WORKGROUP bytes.
+// Limits: with NORM k a multiple of 8, of 32 for q4; else k, m and n any. Workgroup memory with
+// SHARED 4 (ROWS COLUMNS SETS + ROWS) WORKGROUP bytes.
 // Launched by crates/adem-kernels/src/gpu/product.rs
 
 {{ bindings }}
@@ -37,21 +43,46 @@ fn gathered(sum: u32, thread: u32) -> f32 {
     return value;
 }
 //@end
+//@if SUBGROUP
+// The sum of what LANES neighbours in a subgroup have.
+fn gathered(value: f32) -> f32 {
+    var sum = value;
+//@for s in STEPS
+    sum += subgroupShuffleXor(sum, 1u << $su);
+//@end
+    return sum;
+}
+//@end
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
+//@if SUBGROUP
+    @builtin(subgroup_id) subgroup: u32,
+    @builtin(subgroup_size) size: u32,
+    @builtin(subgroup_invocation_id) place: u32,
+//@end
+//@unless SUBGROUP
     @builtin(local_invocation_index) thread: u32,
+//@end
 ) {
+//@if SUBGROUP
+    let thread = subgroup * size + place;
+//@end
     let lane = thread % LANES;
     let column = ((group.y * groups.x + group.x) * (WORKGROUP / LANES) + thread / LANES) * COLUMNS;
+//@if ALONE
+    if column >= info[0].z {
+        return;
+    }
+//@end
     let batch = group.z / info[0].w;
     let row = (group.z % info[0].w) * ROWS;
     let weight_batch = batch * info[1].w;
     let chunks = info[0].y;
-    // Threads past the edge compute the last row or column again and write nothing: they must
-    // reach the barriers, and must not read outside.
+    // Threads past the edge that share sums compute the last row or column again and write nothing:
+    // they must reach where sums are added up, and must not read outside.
 //@for r in ROWS
     let row_$r = min(row + $ru, info[0].x - 1u);
 //@if NORM
@@ -131,7 +162,25 @@ fn main(
         finish(batch, row + r, column + sum % COLUMNS, gathered(sum, thread) * norm, second);
     }
 //@end
-//@unless SHARED
+//@if SUBGROUP
+//@for r in ROWS
+    var norm_$r = 1.0;
+//@if NORM
+    norm_$r = inverseSqrt(gathered(square_$r) / f32(info[1].x) + bitcast<f32>(info[1].z));
+//@end
+//@for c in COLUMNS
+    let sum_$r_$c = gathered(first_$r_$c) * norm_$r;
+    var other_$r_$c = 0.0;
+//@if GATE
+    other_$r_$c = gathered(second_$r_$c) * norm_$r;
+//@end
+    if lane == ($ru * COLUMNS + $cu) % LANES {
+        finish(batch, row + $ru, column + $cu, sum_$r_$c, other_$r_$c);
+    }
+//@end
+//@end
+//@end
+//@if ALONE
 //@for r in ROWS
     var norm_$r = 1.0;
 //@if NORM

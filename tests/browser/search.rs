@@ -23,7 +23,13 @@ fn kernels_are_right_on_seeded_cases() {
     browser.open(&format!("{}search.html?seeds={SEEDS}", serve(site.path())));
     let end = browser.wait("body", "data-state", &["done", "failed"], 2 * PATIENCE);
     assert_eq!((end.as_str(), browser.text("body").as_str()), ("done", ""));
-    let forms: usize = Task::all().iter().map(|task| task.variants().len()).sum();
+    let forms: Vec<_> = Task::all()
+        .iter()
+        .flat_map(|task| task.variants())
+        .collect();
+    let plain = forms.iter().filter(|form| form.needs().is_none()).count();
     let cases = browser.attribute("body", "data-cases");
-    assert_eq!(cases, Some((SEEDS * forms).to_string()));
+    let cases: usize = cases.unwrap_or_default().parse().unwrap();
+    // What else there is depends on the browser.
+    assert!((plain..=forms.len()).contains(&(cases / SEEDS)) && cases.is_multiple_of(SEEDS));
 }

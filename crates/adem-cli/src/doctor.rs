@@ -51,25 +51,27 @@ pub fn run(args: DoctorArgs) -> Result<(), CliError> {
     let forms = |task: Task| {
         let (report, timings) = (&report, &timings);
         let mut first = true;
-        task.variants().iter().map(move |variant| {
-            let same = |t: Task, v| t == task && v == *variant;
-            let off = report
-                .switched_off
-                .iter()
-                .find(|found| same(found.task, found.variant));
-            let timing = timings.iter().find(|t| same(t.task, t.variant));
-            let chosen = match timing {
-                Some(timing) => timing.chosen,
-                None => off.is_none() && std::mem::take(&mut first),
-            };
-            Form {
-                kernel: format!("{task:?}"),
-                form: format!("{variant:?}"),
-                wrong: off.map(|found| found.reason.clone()),
-                ms: timing.map(|t| t.time.as_secs_f64() * 1e3),
-                chosen,
-            }
-        })
+        adem_kernels::forms(&device, task)
+            .into_iter()
+            .map(move |variant| {
+                let same = |t: Task, v| t == task && v == variant;
+                let off = report
+                    .switched_off
+                    .iter()
+                    .find(|found| same(found.task, found.variant));
+                let timing = timings.iter().find(|t| same(t.task, t.variant));
+                let chosen = match timing {
+                    Some(timing) => timing.chosen,
+                    None => off.is_none() && std::mem::take(&mut first),
+                };
+                Form {
+                    kernel: format!("{task:?}"),
+                    form: format!("{variant:?}"),
+                    wrong: off.map(|found| found.reason.clone()),
+                    ms: timing.map(|t| t.time.as_secs_f64() * 1e3),
+                    chosen,
+                }
+            })
     };
     let kernels = match adapter {
         Some(_) => Task::all().into_iter().flat_map(forms).collect(),

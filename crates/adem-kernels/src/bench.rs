@@ -7,7 +7,7 @@ use std::time::Duration;
 use burn::tensor::{Device, Distribution, Tensor};
 
 use crate::variant::{Format, Rows, Task, Variant};
-use crate::{CrossAttention, choose, clock, cross_attention, drop_index, reference};
+use crate::{CrossAttention, choose, clock, cross_attention, drop_index, forms, reference};
 
 /// One line of a bench.
 #[derive(Debug, Clone)]
@@ -139,17 +139,17 @@ pub async fn cross_attention_rows(device: &Device) -> Vec<Row> {
             return all;
         };
         let mut best: Option<(Duration, Variant)> = None;
-        for variant in task.variants() {
-            choose(device, task, *variant);
+        for variant in forms(device, task) {
+            choose(device, task, variant);
             let Some(kernel) = clock::median(5, repeats, || run(cross_attention)).await else {
                 return all;
             };
             if best.is_none_or(|(time, _)| kernel < time) {
-                best = Some((kernel, *variant));
+                best = Some((kernel, variant));
             }
             all.push(Row {
                 name: format!("cross-attention, T = {rows}, N = {tokens}, D = {dim}, {task:?}"),
-                variant: *variant,
+                variant,
                 kernel,
                 reference,
             });

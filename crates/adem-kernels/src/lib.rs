@@ -61,6 +61,18 @@ pub fn choose(device: &Device, task: variant::Task, variant: variant::Variant) {
     let _ = (device, task, variant);
 }
 
+/// The forms in which `device` can run `task`: those of
+/// [`Task::variants`](variant::Task::variants) whose needs it meets. Empty on devices without
+/// kernels.
+pub fn forms(device: &Device, task: variant::Task) -> Vec<variant::Variant> {
+    #[cfg(feature = "wgpu")]
+    if let Some(device) = gpu::device(device) {
+        return gpu::registry::forms(&device, task);
+    }
+    let _ = (device, task);
+    Vec::new()
+}
+
 /// Proof that kernels run on some device.
 ///
 /// Without the feature `wgpu` there is no such value, and code that begins with

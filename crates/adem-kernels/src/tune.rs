@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use burn::tensor::Device;
 
-use crate::variant::{Task, Variant};
+use crate::variant::{Format, Task, Variant};
 
 /// What one form took.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -20,14 +20,15 @@ pub struct Timing {
 }
 
 /// Chooses between two families of matrix products by one timing, once a process: threads that
-/// share sums, which real GPUs prefer, and threads that work alone, which software ones do. A
-/// fraction of what [`tune`] takes; without effect on a device without kernels.
-pub async fn tune_once(device: &Device) {
+/// share sums, which real GPUs prefer, and threads that work alone, which software ones do; of the
+/// first, then, the fastest form for weights stored as `formats` say. A fraction of what [`tune`]
+/// takes; without effect on a device without kernels.
+pub async fn tune_once(device: &Device, formats: &[Format]) {
     #[cfg(feature = "wgpu")]
     if let Some(cube) = crate::gpu::device(device) {
-        crate::gpu::tune::once(&cube, &device.clone().inner()).await;
+        crate::gpu::tune::once(&cube, &device.clone().inner(), formats).await;
     }
-    let _ = device;
+    let _ = (device, formats);
 }
 
 /// Times the forms of every kernel that has several and that the self-test left on, at sizes of a

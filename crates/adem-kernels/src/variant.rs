@@ -96,10 +96,69 @@ pub enum Variant {
         /// A thread makes `side * side` of a tile, 4 or 8.
         side: u32,
     },
+    /// `linear.wgsl`: straight from memory, sums added up inside subgroups.
+    Subgroups {
+        /// Threads that share a sum, a power of two and no more than a subgroup has.
+        lanes: u32,
+        /// Rows of x a thread works on.
+        rows: u32,
+        /// Columns a thread works on.
+        columns: u32,
+    },
+    /// `matmul.wgsl` with tiles in half precision, for packed weights.
+    Half {
+        /// As in [`Tiled`](Self::Tiled).
+        side: u32,
+    },
+    /// `pack.wgsl` and `dot.wgsl`: activations in 16-bit fixed point and integer products, for
+    /// packed weights.
+    PackedDot,
+}
+
+/// What a form needs of a device beyond plain WebGPU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Need {
+    /// Subgroups of this many threads at least.
+    Subgroups {
+        /// A power of two.
+        lanes: u32,
+    },
+    /// The device feature `shader-f16`.
+    Half,
+    /// WGSL's `packed_4x8_integer_dot_product`.
+    PackedDot,
+}
+
+impl Variant {
+    /// What a device must have for it; without it the form does not exist there.
+    pub fn needs(self) -> Option<Need> {
+        match self {
+            Self::Subgroups { lanes, .. } => Some(Need::Subgroups { lanes }),
+            Self::Half { .. } => Some(Need::Half),
+            Self::PackedDot => Some(Need::PackedDot),
+            _ => None,
+        }
+    }
+
+    /// Whether x is staged in tiles, where nobody normalises it.
+    pub(crate) fn stages(self) -> bool {
+        matches!(
+            self,
+            Self::Tiled { .. } | Self::Half { .. } | Self::PackedDot
+        )
+    }
 }
 
 const fn direct(lanes: u32, rows: u32, columns: u32) -> Variant {
     Variant::Direct {
+        lanes,
+        rows,
+        columns,
+    }
+}
+
+const fn subgroups(lanes: u32, rows: u32, columns: u32) -> Variant {
+    Variant::Subgroups {
         lanes,
         rows,
         columns,
@@ -111,7 +170,7 @@ const fn unpacked(rows: u32, columns: u32) -> Variant {
 }
 
 impl Task {
-    /// The forms there are, the default first.
+    /// The forms there are, the default first, which needs nothing of a device.
     pub fn variants(self) -> &'static [Variant] {
         match self {
             Self::CrossAttention => {
@@ -132,6 +191,8 @@ impl Task {
                         direct(32, 1, 4),
                         direct(1, 1, 1),
                         direct(1, 1, 4),
+                        subgroups(32, 1, 4),
+                        subgroups(8, 1, 4),
                     ]
                 }
             }
@@ -139,7 +200,15 @@ impl Task {
                 &[Variant::Across { rows: 4 }, Variant::Across { rows: 8 }]
             }
             Self::Product(Rows::Few, _) => {
-                &const { [direct(8, 4, 4), direct(1, 4, 4), direct(1, 8, 4)] }
+                &const {
+                    [
+                        direct(8, 4, 4),
+                        direct(1, 4, 4),
+                        direct(1, 8, 4),
+                        subgroups(32, 4, 4),
+                        subgroups(8, 4, 4),
+                    ]
+                }
             }
             Self::Product(Rows::Many, Format::Across) => &[
                 Variant::Tiled { side: 4 },
@@ -154,6 +223,7 @@ impl Task {
                         Variant::Tiled { side: 8 },
                         direct(1, 8, 4),
                         direct(1, 4, 8),
+                        direct(1, 8, 8),
                     ]
                 }
             }
@@ -165,6 +235,10 @@ impl Task {
                         direct(1, 8, 4),
                         unpacked(8, 4),
                         unpacked(4, 8),
+                        unpacked(8, 8),
+                        Variant::Half { side: 4 },
+                        Variant::Half { side: 8 },
+                        Variant::PackedDot,
                     ]
                 }
             }

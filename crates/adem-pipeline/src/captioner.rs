@@ -72,7 +72,7 @@ impl Captioner {
             let schemes = quantisation.tensors.iter().map(|tensor| tensor.scheme);
             formats.extend(schemes.map(|scheme| Format::from(scheme_of(scheme))));
         }
-        tune_once(device).await;
+        tune_once(device, &formats).await;
         let kernels = self_test_once(device, &formats).await;
         Ok(Self {
             settings: Arc::new(settings),

@@ -1,8 +1,8 @@
 //! What wgpu tells of a device.
 
 use burn_cubecl::CubeDevice;
-use burn_cubecl::cubecl::ir::{ElemType, FloatKind};
 
+use super::probe;
 use crate::adapter::Adapter;
 
 /// What `device` says of itself.
@@ -10,8 +10,7 @@ pub(crate) fn adapter(device: &CubeDevice) -> Adapter {
     let client = device.client();
     let properties = client.properties();
     let hardware = &properties.hardware;
-    let types = &properties.features.types;
-    let half = ElemType::Float(FloatKind::F16);
+    let features = probe::features(device);
     Adapter {
         name: properties.identity.name.clone(),
         target: properties.identity.fingerprint.clone(),
@@ -30,8 +29,9 @@ pub(crate) fn adapter(device: &CubeDevice) -> Adapter {
             ("threads of a subgroup", u64::from(hardware.plane_size_max)),
         ],
         features: vec![
-            ("subgroups", !properties.features.plane.is_empty()),
-            ("f16", types.elem.contains_key(&half)),
+            ("subgroups", features.subgroup.is_some()),
+            ("f16", features.half),
+            ("packed dot product", features.packed_dot),
         ],
     }
 }

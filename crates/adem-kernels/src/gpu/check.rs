@@ -15,16 +15,16 @@ use crate::variant::{Format, Task};
 pub(crate) async fn run(device: &CubeDevice, plain: &Device) -> Report {
     let mut report = Report::default();
     for task in Task::all() {
-        for variant in task.variants() {
-            if registry::is_off(device, task, *variant) {
+        for variant in registry::forms(device, task) {
+            if registry::is_off(device, task, variant) {
                 continue;
             }
             report.checked += 1;
-            if let Err(reason) = check(task, *variant, &mut Case::usual(plain)).await {
-                registry::switch_off(device, task, *variant);
+            if let Err(reason) = check(task, variant, &mut Case::usual(plain)).await {
+                registry::switch_off(device, task, variant);
                 report.switched_off.push(Disagreement {
                     task,
-                    variant: *variant,
+                    variant,
                     reason,
                 });
             }
@@ -68,15 +68,15 @@ pub(crate) async fn examine(device: &CubeDevice, plain: &Device, seeds: Range<u6
     let mut found = Examination::default();
     for seed in seeds {
         for task in Task::all() {
-            for variant in task.variants() {
-                if registry::is_off(device, task, *variant) {
+            for variant in registry::forms(device, task) {
+                if registry::is_off(device, task, variant) {
                     continue;
                 }
                 found.cases += 1;
-                if let Err(reason) = check(task, *variant, &mut Case::of(seed, plain)).await {
+                if let Err(reason) = check(task, variant, &mut Case::of(seed, plain)).await {
                     found.disagreements.push(Disagreement {
                         task,
-                        variant: *variant,
+                        variant,
                         reason: format!("seed {seed}: {reason}"),
                     });
                 }

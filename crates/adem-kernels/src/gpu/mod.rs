@@ -10,6 +10,8 @@ mod expected;
 mod extension;
 mod launch;
 mod norm;
+mod packed;
+pub(crate) mod probe;
 mod product;
 pub(crate) mod registry;
 mod shader;
@@ -197,7 +199,7 @@ pub(crate) fn linear(x: &Tensor<3>, matrix: &Matrix, epilogue: &Epilogue) -> Opt
     let x = floats(x)?;
     // Tiles are normalised by nobody: their x is, before.
     let (x, norm) = match epilogue.norm {
-        Some((gain, eps)) if matches!(variant, Variant::Tiled { .. }) => {
+        Some((gain, eps)) if variant.stages() => {
             let normed = crate::rms_norm(tensor::<3>(x), gain, eps);
             (floats(&normed)?, None)
         }

@@ -11,7 +11,7 @@ use super::shader::{self, Element};
 use crate::variant::{Format, Variant};
 
 /// Threads of a workgroup of `linear.wgsl`.
-const DIRECT: u32 = 64;
+pub(super) const DIRECT: u32 = 64;
 
 /// A weight matrix of `n` rows, contiguous.
 #[derive(Debug, Clone)]
@@ -40,9 +40,9 @@ impl Weights {
 
     /// Binds them as set `set`, 0 or 1, and adds the parts that read them.
     pub fn bind<'a>(&self, launch: Launch<'a>, set: u32, k: usize) -> Launch<'a> {
-        let [w, q, s] = match set {
-            0 => ["w0", "q0", "s0"],
-            _ => ["w1", "q1", "s1"],
+        let [w, q] = match set {
+            0 => ["w0", "q0"],
+            _ => ["w1", "q1"],
         };
         let (name, element, part) = match self.format {
             Format::Float if k.is_multiple_of(8) => (w, Element::F32x4, shader::WEIGHTS_WIDE),
@@ -54,6 +54,24 @@ impl Weights {
             .flag("ACROSS", self.format == Format::Across)
             .part_of_set(part, set)
             .read(name, element, &self.values);
+        self.bind_scales(launch, set)
+    }
+
+    /// Binds packed weights whose codes are read as they are, sixteen at a time.
+    pub fn bind_codes<'a>(&self, launch: Launch<'a>, set: u32) -> Launch<'a> {
+        let part = match self.format {
+            Format::Q4 => shader::CODES_Q4,
+            _ => shader::CODES_Q8,
+        };
+        let name = if set == 0 { "q0" } else { "q1" };
+        let launch = launch
+            .part_of_set(part, set)
+            .read(name, Element::U32x4, &self.values);
+        self.bind_scales(launch, set)
+    }
+
+    fn bind_scales<'a>(&self, launch: Launch<'a>, set: u32) -> Launch<'a> {
+        let s = if set == 0 { "s0" } else { "s1" };
         match &self.scales {
             None => launch,
             Some(scales) if scales.dtype == DType::F32 => launch
@@ -205,7 +223,12 @@ impl Product {
                 lanes,
                 rows,
                 columns,
-            } => self.direct(lanes, rows, columns),
+            } => self.direct(lanes, rows, columns, false),
+            Variant::Subgroups {
+                lanes,
+                rows,
+                columns,
+            } => self.direct(lanes, rows, columns, true),
             Variant::Unpacked { rows, columns } => {
                 let shape = [self.size.n, self.size.k];
                 let weights = self.weights.clone().unpacked(shape);
@@ -215,11 +238,13 @@ impl Product {
                     gate,
                     ..self
                 }
-                .direct(1, rows, columns)
+                .direct(1, rows, columns, false)
             }
             Variant::Across { rows } => self.across(rows),
-            Variant::Tiled { side } => self.tiled(side),
-            _ => self.tiled(4),
+            Variant::Tiled { side } => self.tiled(side, false),
+            Variant::Half { side } => self.tiled(side, true),
+            Variant::PackedDot => self.packed(),
+            _ => self.tiled(4, false),
         }
     }
 
@@ -263,7 +288,7 @@ impl Product {
         y
     }
 
-    fn direct(&self, lanes: u32, rows: u32, columns: u32) -> CubeTensor {
+    fn direct(&self, lanes: u32, rows: u32, columns: u32, subgroups: bool) -> CubeTensor {
         let size = self.size;
         let sets = 1 + u32::from(self.gate.is_some());
         let normed = u32::from(self.norm.is_some());
@@ -275,43 +300,63 @@ impl Product {
             .constant("ROWS", rows)
             .constant("COLUMNS", columns)
             .constant("SUMS", (sets * columns + normed) * rows)
-            .flag("SHARED", lanes > 1);
-        self.dispatch(launch, [x, y, size.batch * row_blocks], row_blocks)
+            .flag("ALONE", lanes == 1)
+            .flag("SHARED", lanes > 1 && !subgroups)
+            .flag("SUBGROUP", lanes > 1 && subgroups)
+            .constant("STEPS", lanes.ilog2());
+        let groups = [x, y, size.batch * row_blocks];
+        self.dispatch(self.operands(launch), groups, row_blocks)
     }
 
-    fn tiled(&self, side: u32) -> CubeTensor {
+    fn tiled(&self, side: u32, half: bool) -> CubeTensor {
         let size = self.size;
         let workgroup = (64 / side) * (64 / side);
         let launch = Launch::new(shader::MATMUL, workgroup, &self.x)
             .constant("SIDE", side)
+            .flag("HALVES", half)
             .flag("SILU", self.silu);
         let groups = [size.n.div_ceil(64), size.m.div_ceil(64), size.batch];
-        self.dispatch(launch, groups, 1)
+        self.dispatch(self.operands(launch), groups, 1)
     }
 
-    /// Binds everything in the order the shaders document, and runs.
-    fn dispatch(&self, launch: Launch, groups: [usize; 3], row_blocks: usize) -> CubeTensor {
-        let Size { batch, m, k, n } = self.size;
-        let wide = k.is_multiple_of(self.weights.step());
-        let (element, operand) = match wide {
+    /// What x is read as, and by which part.
+    pub(super) fn operand(&self) -> (Element, shader::File) {
+        match self.size.k.is_multiple_of(self.weights.step()) {
             true => (Element::F32x4, shader::OPERAND_WIDE),
             false => (Element::F32, shader::OPERAND_NARROW),
-        };
-        let mut launch = launch
-            .part(shader::FINISH)
+        }
+    }
+
+    /// Binds x and the weights.
+    fn operands<'a>(&self, launch: Launch<'a>) -> Launch<'a> {
+        let (element, operand) = self.operand();
+        let launch = launch
             .part(self.weights.order())
             .part(operand)
+            .read("x", element, &self.x);
+        let launch = self.weights.bind(launch, 0, self.size.k);
+        match &self.gate {
+            Some(gate) => gate.bind(launch, 1, self.size.k),
+            None => launch,
+        }
+    }
+
+    /// Binds what follows the operands, in the order the shaders document, and runs.
+    pub(super) fn dispatch(
+        &self,
+        launch: Launch<'_>,
+        groups: [usize; 3],
+        row_blocks: usize,
+    ) -> CubeTensor {
+        let Size { batch, m, k, n } = self.size;
+        let mut launch = launch
+            .part(shader::FINISH)
             .flag("GATE", self.gate.is_some())
             .flag("SCALED", self.weights.scales.is_some())
             .flag("NORM", self.norm.is_some())
             .flag("BIAS", self.bias.is_some())
             .flag("SCALE", self.alpha.is_some())
-            .flag("RESIDUAL", self.residual.is_some())
-            .read("x", element, &self.x);
-        launch = self.weights.bind(launch, 0, k);
-        if let Some(gate) = &self.gate {
-            launch = gate.bind(launch, 1, k);
-        }
+            .flag("RESIDUAL", self.residual.is_some());
         let mut eps = 0.0;
         if let Some((gain, value)) = &self.norm {
             launch = launch.read("gain", Element::F32x4, gain);

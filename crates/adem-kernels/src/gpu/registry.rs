@@ -6,6 +6,7 @@ use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use burn_cubecl::CubeDevice;
 
+use super::probe;
 use crate::check::{Disagreement, Report};
 use crate::variant::{Task, Variant};
 
@@ -36,7 +37,7 @@ pub(crate) fn variant(device: &CubeDevice, task: Task) -> Option<Variant> {
     let Some(state) = devices.get(device) else {
         return task.variants().first().copied();
     };
-    let usable = |v: &Variant| !state.off.contains(&(task, *v));
+    let usable = |v: &Variant| !state.off.contains(&(task, *v)) && probe::has(device, *v);
     let chosen = state.chosen.get(&task).copied().filter(usable);
     chosen.or_else(|| task.variants().iter().copied().find(usable))
 }
@@ -46,6 +47,12 @@ pub(crate) fn switch_off(device: &CubeDevice, task: Task, variant: Variant) {
     let mut devices = devices();
     let state = devices.entry(device.clone()).or_default();
     state.off.insert((task, variant));
+}
+
+/// The forms of `task` that `device` has the features for.
+pub(crate) fn forms(device: &CubeDevice, task: Task) -> Vec<Variant> {
+    let all = task.variants().iter().copied();
+    all.filter(|variant| probe::has(device, *variant)).collect()
 }
 
 /// Whether a form is switched off on `device`.

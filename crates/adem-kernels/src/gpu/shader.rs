@@ -47,7 +47,10 @@ macro_rules! files {
 files! {
     ACROSS = "across",
     ATTENTION = "attention",
+    CODES_Q4 = "codes_q4",
+    CODES_Q8 = "codes_q8",
     CROSS_ATTENTION = "cross_attention",
+    DOT = "dot",
     FINISH = "finish",
     LINEAR = "linear",
     MASK_SCORES = "mask_scores",
@@ -58,6 +61,7 @@ files! {
     OPERAND_WIDE = "operand_wide",
     ORDER_PLAIN = "order_plain",
     ORDER_Q4 = "order_q4",
+    PACK = "pack",
     ROPE_APPEND = "rope_append",
     SCALE_F16 = "scale_f16",
     SCALE_F32 = "scale_f32",
@@ -77,6 +81,7 @@ pub(crate) enum Element {
     F32x4,
     U32,
     U32x2,
+    U32x4,
     /// As the shader's `Vector`.
     Vector,
 }
@@ -88,6 +93,7 @@ impl Element {
             Self::F32x4 => "vec4<f32>",
             Self::U32 => "u32",
             Self::U32x2 => "vec2<u32>",
+            Self::U32x4 => "vec4<u32>",
             Self::Vector => "Vector",
         }
     }
@@ -121,7 +127,12 @@ pub(crate) struct Recipe {
 impl Recipe {
     /// The recipe's WGSL, in Burn's template. With `shared_pages` tensors may lie in one buffer.
     pub fn template(&self, shared_pages: bool) -> SourceTemplate {
-        let mut template = SourceTemplate::new(self.text(self.file));
+        // Natively naga wants no word for subgroups, and a browser never sees them.
+        let enable = match self.constants.get("HALVES") {
+            Some(1) => "enable f16;\n",
+            _ => "",
+        };
+        let mut template = SourceTemplate::new(format!("{enable}{}", self.text(self.file)));
         for (part, set) in &self.parts {
             let text = SourceTemplate::new(self.text(*part))
                 .register("set", set.to_string())

@@ -98,15 +98,15 @@ fn everything(device: &Device) {
             let residual = floats(&seeded.floats([1, m, n])).unwrap();
             let across = format == Format::Across;
             for form in task.variants() {
-                let tiled = matches!(form, Variant::Tiled { .. });
+                let (tiled, staged) = (matches!(form, Variant::Tiled { .. }), form.stages());
                 let product = Product {
-                    own_weights: flag(2),
+                    own_weights: flag(2) && *form != Variant::PackedDot,
                     silu: flag(0) && tiled,
                     alpha: flag(1).then_some(0.5),
                     residual: flag(2).then(|| residual.clone()),
                     gate: (flag(0) && !across).then(|| v.clone()),
                     bias: (flag(1) && !across).then(|| bias.clone()),
-                    norm: (flag(2) && !across && k == 64 && !tiled).then(|| (gain.clone(), 1e-5)),
+                    norm: (flag(2) && !across && k == 64 && !staged).then(|| (gain.clone(), 1e-5)),
                     ..Product::new(x.clone(), size, w.clone())
                 };
                 if product.fits() {
@@ -149,23 +149,40 @@ fn gpu(kind: DeviceKind) -> Device {
     Device::wgpu(kind)
 }
 
-/// Valid without any optional feature, inside WebGPU's default limits, every binding used.
+/// Valid without any optional feature but the one it is written for, inside WebGPU's default limits,
+/// every binding used.
 #[test]
-fn every_shader_is_plain_webgpu() {
+fn every_shader_is_webgpu() {
     let device = gpu(DeviceKind::DefaultDevice);
     let recipes = recipes(|| everything(&device));
     // unpack2x16float is of WGSL's core; naga counts it apart for OpenGL ES.
     let plain = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
-    let mut files = HashSet::new();
+    let (mut files, mut optional) = (HashSet::new(), 0);
     for recipe in &recipes {
         files.insert(recipe.file.name);
         files.extend(recipe.parts.iter().map(|(part, _)| part.name));
         let text = recipe.template(false).complete();
         let module = naga::front::wgsl::parse_str(&text)
             .unwrap_or_else(|e| panic!("{}\n{recipe:?}", e.emit_to_string(&text)));
-        let info = Validator::new(ValidationFlags::all(), plain)
+        let flag = |name: &str| recipe.constants.get(name) == Some(&1);
+        let wanted = [
+            ("SUBGROUP", Capabilities::SUBGROUP),
+            ("HALVES", Capabilities::SHADER_FLOAT16),
+        ];
+        let wanted = wanted.into_iter().filter(|(name, _)| flag(name));
+        let allowed = wanted.fold(plain, |all, (_, feature)| all | feature);
+        assert_eq!(
+            allowed.contains(Capabilities::SHADER_FLOAT16),
+            text.contains("enable")
+        );
+        let info = Validator::new(ValidationFlags::all(), allowed)
             .validate(&module)
             .unwrap_or_else(|e| panic!("{}\n{recipe:?}", e.emit_to_string(&text)));
+        if allowed != plain {
+            optional += 1;
+            let without = Validator::new(ValidationFlags::all(), plain).validate(&module);
+            assert!(without.is_err(), "{recipe:?} does without its feature");
+        }
         let mut layouter = naga::proc::Layouter::default();
         layouter.update(module.to_ctx()).unwrap();
         let (mut storage, mut memory) = (0, 0);
@@ -191,6 +208,7 @@ fn every_shader_is_plain_webgpu() {
     }
     let all: HashSet<_> = shader::ALL.iter().map(|file| file.name).collect();
     assert_eq!(files, all, "files no kernel was made of");
+    assert!(optional > 20, "{optional} shaders with a feature");
     assert!(recipes.len() > 100, "{} shaders", recipes.len());
 }
 
@@ -204,11 +222,13 @@ fn the_self_test_switches_a_broken_shader_off() {
     };
     let report = pollster::block_on(self_test(&device));
     assert_eq!(report.switched_off, []);
-    let forms: usize = Task::all().iter().map(|t| t.variants().len()).sum();
-    assert_eq!(report.checked, forms);
+    let forms = |task: Task| registry::forms(&cube, task);
+    let count: usize = Task::all().into_iter().map(|task| forms(task).len()).sum();
+    assert_eq!(report.checked, count);
 
     registry::edit(&cube, shader::CROSS_ATTENTION, "<= score", "< score");
     registry::edit(&cube, shader::WEIGHTS_Q4, "chunk;", "chunk; }");
+    registry::edit(&cube, shader::DOT, "* 256 +", "* 255 +");
     let report = pollster::block_on(self_test(&device));
     let off: HashSet<_> = report
         .switched_off
@@ -222,8 +242,9 @@ fn the_self_test_switches_a_broken_shader_off() {
     let mut want =
         HashSet::from([1, 8].map(|lanes| (Task::CrossAttention, Variant::Fused { lanes })));
     for task in Task::all().into_iter().filter(broken) {
-        want.extend(task.variants().iter().map(|v| (task, *v)));
+        want.extend(forms(task).into_iter().map(|variant| (task, variant)));
     }
+    want.insert((Task::Product(Rows::Many, Format::Q8), Variant::PackedDot));
     assert_eq!(off, want);
     assert_eq!(
         registry::variant(&cube, Task::CrossAttention),

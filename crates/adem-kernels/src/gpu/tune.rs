@@ -28,14 +28,16 @@ pub(crate) async fn run(device: &CubeDevice, plain: &Device) -> Vec<Timing> {
     registry::begin_tuning(device);
     for task in tasks {
         let mut timings = Vec::new();
-        for variant in task.variants() {
-            if task.variants().len() < 2 || registry::is_off(device, task, *variant) {
+        let forms = registry::forms(device, task);
+        let several = forms.len() > 1;
+        for variant in forms {
+            if !several || registry::is_off(device, task, variant) {
                 continue;
             }
-            if let Some(time) = time(task, *variant, plain).await {
+            if let Some(time) = time(task, variant, plain).await {
                 timings.push(Timing {
                     task,
-                    variant: *variant,
+                    variant,
                     time,
                     chosen: false,
                 });
@@ -50,38 +52,104 @@ pub(crate) async fn run(device: &CubeDevice, plain: &Device) -> Vec<Timing> {
     all
 }
 
-/// Takes the forms without shared sums for products with rows of weights where one of those is
-/// clearly faster so: once for one row and few, which are bound by memory, once for many, which are
-/// bound by arithmetic.
-pub(crate) async fn once(device: &CubeDevice, plain: &Device) {
-    /// One row and few, on a matrix large enough that a launch is little of it, small enough for a
-    /// software device; how many times faster its form must be, for less may be chance.
-    const SMALL: ([usize; 3], u32, u32) = ([1, 1024, 1024], 4 * REPEATS, 200);
-    const MANY: ([usize; 3], u32, u32) = ([64, 256, 256], 1, 130);
+/// Products that are bound by the same, so that a timing of one speaks for all.
+struct Class {
+    rows: &'static [Rows],
+    /// m, k and n of the one that is timed.
+    size: [usize; 3],
+    /// Launches of a timed call.
+    repeats: u32,
+    /// By how many percent threads that work alone must be faster to be taken: less may be chance.
+    lead: u32,
+}
+
+const CLASSES: [Class; 2] = [
+    // Bound by memory. A matrix large enough that a launch is little of it, small enough for a
+    // software device.
+    Class {
+        rows: &[Rows::One, Rows::Few],
+        size: [1, 1024, 1024],
+        repeats: 4 * REPEATS,
+        lead: 100,
+    },
+    // Bound by arithmetic.
+    Class {
+        rows: &[Rows::Many],
+        size: [64, 256, 256],
+        repeats: 1,
+        lead: 30,
+    },
+];
+
+impl Class {
+    /// Whether threads that work alone are clearly faster than those of the usual form.
+    async fn prefers_alone(&self, device: &CubeDevice, plain: &Device) -> bool {
+        let Some(rows) = self.rows.first() else {
+            return false;
+        };
+        let task = Task::Product(*rows, Format::Float);
+        let Some(usual) = registry::variant(device, task) else {
+            return false;
+        };
+        let together = product(self.size, self.repeats, usual, plain).await;
+        let apart = product(self.size, self.repeats, alone(*rows, Format::Float), plain).await;
+        match (together, apart) {
+            (Some(together), Some(apart)) => apart * (100 + self.lead) < together * 100,
+            _ => false,
+        }
+    }
+}
+
+/// Takes, of each class of products with rows of weights, the forms without shared sums where those
+/// are clearly faster. Where no class is, as on graphics cards, the forms with shared work are
+/// timed beside one another for weights stored as `formats` say.
+pub(crate) async fn once(device: &CubeDevice, plain: &Device, formats: &[Format]) {
     if !registry::begin_tuning(device) {
         return;
     }
-    for (rows, (size, repeats, percent)) in [(Rows::One, SMALL), (Rows::Many, MANY)] {
-        let Some(shared) = registry::variant(device, Task::Product(rows, Format::Float)) else {
-            continue;
-        };
-        let together = product(size, repeats, shared, plain).await;
-        let apart = product(size, repeats, alone(rows, Format::Float), plain).await;
-        let (Some(together), Some(apart)) = (together, apart) else {
-            continue;
-        };
-        if apart * percent >= together * 100 {
+    let mut together = true;
+    for class in &CLASSES {
+        if !class.prefers_alone(device, plain).await {
             continue;
         }
-        for alike in [Rows::One, Rows::Few, Rows::Many] {
-            if (alike == Rows::Many) != (rows == Rows::Many) {
-                continue;
-            }
+        together = false;
+        for rows in class.rows {
             for format in [Format::Float, Format::Q4, Format::Q8] {
-                let task = Task::Product(alike, format);
-                registry::choose(device, task, alone(alike, format));
+                let task = Task::Product(*rows, format);
+                registry::choose(device, task, alone(*rows, format));
             }
         }
+    }
+    let by_rows = formats.iter().filter(|format| **format != Format::Across);
+    for format in by_rows.filter(|_| together) {
+        for rows in [Rows::One, Rows::Many] {
+            choose_shared(device, plain, Task::Product(rows, *format)).await;
+        }
+    }
+}
+
+/// Takes the fastest of the forms of `task` whose threads share work, where it is faster than the
+/// default by a tenth.
+async fn choose_shared(device: &CubeDevice, plain: &Device, task: Task) {
+    let mut best: Option<(Duration, Variant)> = None;
+    for variant in registry::forms(device, task) {
+        let alone = matches!(
+            variant,
+            Variant::Direct { lanes: 1, .. } | Variant::Unpacked { .. }
+        );
+        if alone || registry::is_off(device, task, variant) {
+            continue;
+        }
+        let Some(time) = time(task, variant, plain).await else {
+            continue;
+        };
+        // The default comes first.
+        if best.is_none_or(|(least, _)| time * 10 < least * 9) {
+            best = Some((time, variant));
+        }
+    }
+    if let Some((_, variant)) = best {
+        registry::choose(device, task, variant);
     }
 }
 
@@ -110,11 +178,11 @@ fn alone(rows: Rows, format: Format) -> Variant {
     let (rows, columns) = match (rows, format) {
         (Rows::One, _) => (1, 4),
         (Rows::Few, _) => (4, 4),
-        (Rows::Many, Format::Float | Format::Across) => (8, 4),
+        (Rows::Many, Format::Float | Format::Across) => (8, 8),
         (Rows::Many, Format::Q4 | Format::Q8) => {
             return Variant::Unpacked {
                 rows: 8,
-                columns: 4,
+                columns: 8,
             };
         }
     };
