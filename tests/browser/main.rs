@@ -178,7 +178,7 @@ fn page_equals_native(webgpu: bool, address: &str, kind: &str) {
     let (picture, question) = (&samples()[2], "what colour is the background?");
     let captioner = native_of("scenes");
     let bytes = fs::read(picture).unwrap();
-    assert_eq!(browser.attribute("#ask", "hidden").as_deref(), Some("true"));
+    assert!(browser.attribute("#ask", "hidden").is_some());
     browser.click("#scenes");
     let pressed = "return document.querySelector('#scenes[aria-pressed=true]') !== null
         && document.querySelector('#engine[data-model=ready]') !== null";

@@ -141,6 +141,7 @@ impl Variant {
     }
 
     /// Whether x is staged in tiles, where nobody normalises it.
+    #[cfg(feature = "wgpu")]
     pub(crate) fn stages(self) -> bool {
         matches!(
             self,

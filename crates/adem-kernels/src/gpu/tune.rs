@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use burn::tensor::{Device, Tensor};
 use burn_cubecl::CubeDevice;
+use web_time::Instant;
 
 use super::attend::Attend;
 use super::case::Seeded;
@@ -18,6 +19,10 @@ use crate::variant::{Format, Rows, Task, Variant};
 const RUNS: usize = 3;
 /// Launches of a call.
 const REPEATS: u32 = 4;
+/// A device that takes longer for a product of [`CLASSES`] is a software one, or as slow.
+const SLOW: Duration = Duration::from_millis(4);
+/// What timing at start-up may take before the forms not yet timed are left out.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Times all forms on `device`, which `plain` is without gradients, and keeps the fastest.
 pub(crate) async fn run(device: &CubeDevice, plain: &Device) -> Vec<Timing> {
@@ -82,37 +87,36 @@ const CLASSES: [Class; 2] = [
 ];
 
 impl Class {
-    /// Whether threads that work alone are clearly faster than those of the usual form.
-    async fn prefers_alone(&self, device: &CubeDevice, plain: &Device) -> bool {
-        let Some(rows) = self.rows.first() else {
-            return false;
-        };
-        let task = Task::Product(*rows, Format::Float);
-        let Some(usual) = registry::variant(device, task) else {
-            return false;
-        };
-        let together = product(self.size, self.repeats, usual, plain).await;
-        let apart = product(self.size, self.repeats, alone(*rows, Format::Float), plain).await;
-        match (together, apart) {
-            (Some(together), Some(apart)) => apart * (100 + self.lead) < together * 100,
-            _ => false,
-        }
+    /// How long the usual form takes, and whether threads that work alone are clearly faster.
+    async fn compare(&self, device: &CubeDevice, plain: &Device) -> Option<(Duration, bool)> {
+        let rows = *self.rows.first()?;
+        let usual = registry::variant(device, Task::Product(rows, Format::Float))?;
+        let together = product(self.size, self.repeats, usual, plain).await?;
+        let apart = product(self.size, self.repeats, alone(rows, Format::Float), plain).await?;
+        let alone = apart * (100 + self.lead) < together * 100;
+        Some((together, alone))
     }
 }
 
 /// Takes, of each class of products with rows of weights, the forms without shared sums where those
-/// are clearly faster. Where no class is, as on graphics cards, the forms with shared work are
-/// timed beside one another for weights stored as `formats` say.
+/// are clearly faster. Where no class is and the device is quick, as graphics cards are, the forms
+/// with shared work are timed beside one another for weights stored as `formats` say. A software
+/// GPU would need minutes to compile them.
 pub(crate) async fn once(device: &CubeDevice, plain: &Device, formats: &[Format]) {
     if !registry::begin_tuning(device) {
         return;
     }
+    let begin = Instant::now();
     let mut together = true;
     for class in &CLASSES {
-        if !class.prefers_alone(device, plain).await {
+        let Some((time, alone_wins)) = class.compare(device, plain).await else {
+            together = false;
+            continue;
+        };
+        together &= !alone_wins && time < SLOW;
+        if !alone_wins {
             continue;
         }
-        together = false;
         for rows in class.rows {
             for format in [Format::Float, Format::Q4, Format::Q8] {
                 let task = Task::Product(*rows, format);
@@ -123,21 +127,21 @@ pub(crate) async fn once(device: &CubeDevice, plain: &Device, formats: &[Format]
     let by_rows = formats.iter().filter(|format| **format != Format::Across);
     for format in by_rows.filter(|_| together) {
         for rows in [Rows::One, Rows::Many] {
-            choose_shared(device, plain, Task::Product(rows, *format)).await;
+            choose_shared(device, plain, Task::Product(rows, *format), begin).await;
         }
     }
 }
 
 /// Takes the fastest of the forms of `task` whose threads share work, where it is faster than the
-/// default by a tenth.
-async fn choose_shared(device: &CubeDevice, plain: &Device, task: Task) {
+/// default by a tenth. None is begun when timing has taken [`PATIENCE`] since `begin`.
+async fn choose_shared(device: &CubeDevice, plain: &Device, task: Task, begin: Instant) {
     let mut best: Option<(Duration, Variant)> = None;
     for variant in registry::forms(device, task) {
         let alone = matches!(
             variant,
             Variant::Direct { lanes: 1, .. } | Variant::Unpacked { .. }
         );
-        if alone || registry::is_off(device, task, variant) {
+        if alone || registry::is_off(device, task, variant) || begin.elapsed() > PATIENCE {
             continue;
         }
         let Some(time) = time(task, variant, plain).await else {
