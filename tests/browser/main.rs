@@ -239,6 +239,8 @@ fn a_picture_can_be_dropped_pasted_or_taken_from_the_samples() {
             ? new DragEvent('drop', { dataTransfer: transfer, bubbles: true, cancelable: true })
             : new ClipboardEvent('paste', { clipboardData: transfer, bubbles: true });
         document.body.dispatchEvent(event)";
+    let there = "return document.querySelector('#samples img') !== null";
+    browser.until("the samples", there, PATIENCE);
     let sample = browser.run("return document.querySelector('#samples img').src", &[]);
     let sample = sample.as_str().unwrap();
     strike(&browser, "#caption");
