@@ -93,7 +93,8 @@ fn peers(folder: &Path) -> Result<(), Failure> {
     step("transformers.js");
     let install = ["install", "--ignore-scripts", "--no-audit", "--no-fund"];
     run(command("npm").args(install).current_dir(folder))?;
-    if folder.join("models/V/onnx/model_quantized.onnx").is_file() {
+    let last = |shape| folder.join(format!("models/{shape}/onnx/model_quantized.onnx"));
+    if ["S", "M", "V"].iter().all(|shape| last(shape).is_file()) {
         return Ok(());
     }
     step("models with random weights for it (1.3 GB)");
