@@ -390,6 +390,7 @@ fn everything_learns_by_the_scores_of_its_own_captions_and_goes_on_where_it_stop
         warmup_epochs: 0.2,
         lr: 1e-3,
         samples: 3,
+        contrast: 0.5,
         ..SelfCriticalConfig::default()
     });
     let whole = place.path("whole");
@@ -419,10 +420,18 @@ fn everything_learns_by_the_scores_of_its_own_captions_and_goes_on_where_it_stop
     let told = "1 epochs of tuning, 4 steps of self-critical training";
     assert!(manifest.contains(told), "{manifest}");
 
-    config.self_critical = Some(SelfCriticalConfig {
-        samples: 1,
+    let wrong = |samples, contrast| SelfCriticalConfig {
+        samples,
+        contrast,
         ..SelfCriticalConfig::default()
-    });
-    let error = run_on(&config, &whole, 1, false).unwrap_err().to_string();
-    assert!(error.contains("self_critical.samples"), "{error}");
+    };
+    for (field, wrong) in [
+        ("self_critical.samples", wrong(1, 0.0)),
+        ("self_critical.contrast", wrong(5, -0.1)),
+        ("self_critical.contrast", wrong(5, f64::NAN)),
+    ] {
+        config.self_critical = Some(wrong);
+        let error = run_on(&config, &whole, 1, false).unwrap_err().to_string();
+        assert!(error.contains(field), "{error}");
+    }
 }

@@ -32,8 +32,7 @@ pub struct Figure {
     pub gigaproducts_per_second: f64,
 }
 
-/// Measures products of `shape` with weights in single precision, then in q8 and q4 with both
-/// kinds of activations, at each level the processor has. `clock` gives seconds from any start;
+/// Measures products of `shape` with weights in single precision, then in q8 and q4, at each level the processor has. `clock` gives seconds from any start;
 /// each product is repeated until about `seconds` have gone by.
 ///
 /// Empty where a dimension is 0.
@@ -67,21 +66,11 @@ pub fn bench(shape: Shape, seconds: f64, clock: &dyn Fn() -> f64) -> Vec<Figure>
     };
     let float = HostMatrix::float([rows, cols], noise(rows * cols));
     for (name, matrix) in [("f32", float), packed(Scheme::Q8), packed(Scheme::Q4)] {
+        let kind = if name == "f32" { name } else { "int16" };
         let bytes = matrix.bytes();
         for level in Level::available() {
-            let x = &activations;
-            match name {
-                "f32" => {
-                    let mut run = || drop(matrix.multiply(level, x, false));
-                    add(name, "f32", level, bytes, &mut run);
-                }
-                _ => {
-                    let mut run = || drop(matrix.multiply_floats(level, x, false));
-                    add(name, "f32", level, bytes, &mut run);
-                    let mut run = || drop(matrix.multiply_fixed(level, x, false));
-                    add(name, "int16", level, bytes, &mut run);
-                }
-            }
+            let mut run = || drop(matrix.multiply(level, &activations, false));
+            add(name, kind, level, bytes, &mut run);
         }
     }
     figures

@@ -14,6 +14,8 @@ pub(super) const STEP: usize = 16;
 /// Weights that are multiplied together: 128 KiB, which stay in a second-level cache while all
 /// activations go by.
 const PANEL: usize = 1 << 15;
+/// Rows of weights that one row of activations meets at once: as many streams from memory.
+const ALONE: usize = 8;
 /// Products a thread should have to do; fewer are not worth handing out.
 #[cfg(not(target_arch = "wasm32"))]
 const THREAD_WORK: usize = 1 << 18;
@@ -37,7 +39,7 @@ pub(super) fn product<'a>(
 ) {
     let rows = out.len() * k / x.len().max(1);
     let multiply = |part, out: &mut [&mut [f32]]| level.dense(x, &weights(part), k, out);
-    panels([rows, k], 4, out, spread, multiply);
+    panels([rows, k], ALONE, out, spread, multiply);
 }
 
 /// Fills `out` `[tokens, rows]` a panel of `rows` weights of `k` numbers at a time: `multiply` gets
@@ -123,16 +125,16 @@ pub(super) fn tiles<const V: usize, S: Copy>(
         }
     }
     for (i, out) in out.iter_mut().enumerate().skip(tiled) {
-        if n < 4 {
+        if n < ALONE {
             for (j, out) in out.iter_mut().enumerate() {
                 [[*out]] = tile([a(i)], [b(j)], rule);
             }
             continue;
         }
-        for j in (0..n).step_by(4) {
-            let j = j.min(n - 4);
-            let [sums] = tile([a(i)], [b(j), b(j + 1), b(j + 2), b(j + 3)], rule);
-            out[j..][..4].copy_from_slice(&sums);
+        for j in (0..n).step_by(ALONE) {
+            let j = j.min(n - ALONE);
+            let [sums] = tile([a(i)], [0, 1, 2, 3, 4, 5, 6, 7].map(|c| b(j + c)), rule);
+            out[j..][..ALONE].copy_from_slice(&sums);
         }
     }
 }

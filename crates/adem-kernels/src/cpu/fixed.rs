@@ -1,11 +1,13 @@
-//! Packed weights times activations in fixed point, for many rows of activations.
+//! Packed weights times activations in fixed point.
 //!
 //! Every block of 32 activations gets a scale of its own and becomes 16-bit numbers, so that its
 //! products with a block of codes are integers: their sum is exact in `i32`, and is scaled and added
 //! in `f32`. One instruction of nearly every processor multiplies pairs of 16-bit numbers and adds
-//! them, twice what one with floats does. Rows of weights lie beside one another in a vector's lanes,
-//! a block of theirs in 16 vectors, and are put there a panel at a time; a tile is some activations
-//! by two such vectors.
+//! them, twice what one with floats does, and codes need not become floats.
+//!
+//! For many rows of activations, here, rows of weights lie beside one another in a vector's lanes, a
+//! block of theirs in 16 vectors, and are put there a panel at a time; a tile is some activations by
+//! two such vectors. For few rows ([`walk`](super::walk)) that would not pay.
 
 use super::Rows;
 use super::four::Four;
@@ -27,7 +29,7 @@ pub(super) type Pair = [i16; 2];
 pub(super) struct Fixed {
     /// Blocks of a row.
     blocks: usize,
-    pairs: Vec<[Pair; PAIRS]>,
+    codes: Vec<[i16; BLOCK]>,
     scales: Vec<f32>,
 }
 
@@ -36,21 +38,29 @@ impl Fixed {
     pub fn new(values: &[f32], columns: usize) -> Self {
         let blocks = columns.div_ceil(BLOCK);
         let count = values.len() / columns.max(1) * blocks;
-        let (mut pairs, mut scales) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        let (mut codes, mut scales) = (Vec::with_capacity(count), Vec::with_capacity(count));
         for token in values.chunks_exact(columns) {
             for part in token.chunks(BLOCK) {
                 let mut block = [0.0; BLOCK];
                 block[..part.len()].copy_from_slice(part);
-                let (codes, scale) = rounded(&block);
-                pairs.push(bytemuck::cast(codes));
+                let (rounded, scale) = rounded(&block);
+                codes.push(rounded);
                 scales.push(scale);
             }
         }
         Self {
             blocks,
-            pairs,
+            codes,
             scales,
         }
+    }
+
+    /// With columns in the order of [`dealt`].
+    pub fn dealt(mut self) -> Self {
+        for codes in &mut self.codes {
+            *codes = dealt(*codes);
+        }
+        self
     }
 
     /// Rows.
@@ -58,10 +68,18 @@ impl Fixed {
         self.scales.len() / self.blocks
     }
 
-    fn token(&self, token: usize) -> (&[[Pair; PAIRS]], &[f32]) {
+    /// The blocks of a row and their scales.
+    pub fn token(&self, token: usize) -> (&[[i16; BLOCK]], &[f32]) {
         let span = token * self.blocks..(token + 1) * self.blocks;
-        (&self.pairs[span.clone()], &self.scales[span])
+        (&self.codes[span.clone()], &self.scales[span])
     }
+}
+
+/// Even columns of a block, then odd ones: the order in which shifts to the left by 12, 8, 4 and 0
+/// leave a q4 block's columns at the top of its 16-bit words.
+#[inline(always)]
+pub(super) fn dealt<T: Copy>(block: [T; BLOCK]) -> [T; BLOCK] {
+    std::array::from_fn(|i| block[2 * i % BLOCK + 2 * i / BLOCK])
 }
 
 /// A block in fixed point and what it is multiplied by.
@@ -192,7 +210,7 @@ pub(super) fn tiles<const L: usize, V: Copy, I: Copy, F: Copy>(
 #[inline(always)]
 fn tile<const T: usize, const R: usize, V: Copy, I: Copy, F: Copy>(
     groups: [&[Group<V, F>]; R],
-    x: [(&[[Pair; PAIRS]], &[f32]); T],
+    x: [(&[[i16; BLOCK]], &[f32]); T],
     (zero, dot, scale): (
         (I, F),
         &impl Fn(I, Pair, V) -> I,
@@ -201,7 +219,10 @@ fn tile<const T: usize, const R: usize, V: Copy, I: Copy, F: Copy>(
 ) -> [[F; R]; T] {
     let blocks = groups[0].len();
     let groups = groups.map(|group| &group[..blocks]);
-    let x = x.map(|(pairs, scales)| (&pairs[..blocks], &scales[..blocks]));
+    let x = x.map(|(codes, scales)| {
+        let pairs: &[[Pair; PAIRS]] = bytemuck::cast_slice(&codes[..blocks]);
+        (pairs, &scales[..blocks])
+    });
     let mut sums = [[zero.1; R]; T];
     for block in 0..blocks {
         let mut dots = [[zero.0; R]; T];

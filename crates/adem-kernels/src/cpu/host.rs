@@ -7,13 +7,12 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::fixed::Fixed;
-use super::input::Input;
 use super::{Level, Rows, dense};
 use crate::blocks::{BLOCK, Scheme, unpack_row};
 use crate::variant::Format;
 
-/// Rows of activations from which they are taken to fixed point.
-const FIXED_FROM: usize = 4;
+/// Rows of activations for which packed weights are put beside one another.
+const MANY: usize = 4;
 
 /// A weight matrix ready for products.
 #[derive(Debug, Clone, PartialEq)]
@@ -114,9 +113,9 @@ impl HostMatrix {
         }
     }
 
-    /// `X W^T` of f32 activations `[tokens, columns]`, `[tokens, rows]`. With packed weights, four
-    /// and more rows of activations become fixed point (`cpu::fixed`). NaN or infinity in a row
-    /// of activations makes its outputs NaN or infinite.
+    /// `X W^T` of f32 activations `[tokens, columns]`, `[tokens, rows]`. With packed weights
+    /// activations become fixed point (`cpu::fixed`). NaN or infinity in a row of activations makes
+    /// its outputs NaN or infinite.
     pub fn times(&self, x: &[f32]) -> Vec<f32> {
         self.multiply(Level::best(), x, true)
     }
@@ -126,8 +125,8 @@ impl HostMatrix {
     pub(super) fn multiply(&self, level: Level, x: &[f32], spread: bool) -> Vec<f32> {
         let tokens = x.len() / self.columns;
         match self.weights {
-            Weights::Packed { .. } if tokens < FIXED_FROM => self.multiply_floats(level, x, spread),
-            Weights::Packed { .. } => self.multiply_fixed(level, x, spread),
+            Weights::Packed { .. } if tokens < MANY => self.multiply_few(level, x, spread),
+            Weights::Packed { .. } => self.multiply_many(level, x, spread),
             Weights::Float(_) => {
                 let mut out = vec![0.0; tokens * self.rows];
                 let weights = |range| self.floats(range);
@@ -137,30 +136,32 @@ impl HostMatrix {
         }
     }
 
-    /// [`multiply`](Self::multiply) of packed weights with activations in fixed point; floats give
-    /// nothing.
-    pub(super) fn multiply_fixed(&self, level: Level, x: &[f32], spread: bool) -> Vec<f32> {
+    /// [`multiply`](Self::multiply) of packed weights beside one another; floats give nothing.
+    pub(super) fn multiply_many(&self, level: Level, x: &[f32], spread: bool) -> Vec<f32> {
         let x = Fixed::new(x, self.columns);
         let mut out = vec![0.0; x.tokens() * self.rows];
         let size = [self.rows, self.columns];
         dense::panels(size, Level::ROWS, &mut out, spread, |rows, out| {
             if let Some(part) = self.packed_rows(rows) {
-                level.fixed(part, &x, out);
+                level.many(part, &x, out);
             }
         });
         out
     }
 
-    /// [`multiply`](Self::multiply) of packed weights with activations as they are; floats give
-    /// nothing.
-    pub(super) fn multiply_floats(&self, level: Level, x: &[f32], spread: bool) -> Vec<f32> {
-        let x = &Input::new(x, self.columns);
+    /// [`multiply`](Self::multiply) of packed weights as they lie in memory; floats give nothing.
+    pub(super) fn multiply_few(&self, level: Level, x: &[f32], spread: bool) -> Vec<f32> {
+        let x = Fixed::new(x, self.columns);
+        let x = match self.format() {
+            Format::Q4 => x.dealt(),
+            _ => x,
+        };
         let tokens = x.tokens();
         let mut out = vec![0.0; tokens * self.rows];
         if tokens == 0 {
             return out;
         }
-        self.by_rows(level, x, &mut out, spread);
+        self.by_rows(level, &x, &mut out, spread);
         if tokens == 1 {
             return out;
         }
@@ -174,7 +175,7 @@ impl HostMatrix {
     }
 
     /// Outputs `[rows, tokens]`.
-    fn by_rows(&self, level: Level, x: &Input, out: &mut [f32], spread: bool) {
+    fn by_rows(&self, level: Level, x: &Fixed, out: &mut [f32], spread: bool) {
         #[cfg(not(target_arch = "wasm32"))]
         {
             let threads = dense::threads(out.len() * self.blocks() * BLOCK);
@@ -193,10 +194,10 @@ impl HostMatrix {
     }
 
     /// As many rows from `first` on as `out` has room for.
-    fn part(&self, level: Level, first: usize, x: &Input, out: &mut [f32]) {
+    fn part(&self, level: Level, first: usize, x: &Fixed, out: &mut [f32]) {
         let rows = out.len() / x.tokens();
         if let Some(part) = self.packed_rows(first..first + rows) {
-            level.float(part, x.blocks(), out);
+            level.few(part, x, out);
         }
     }
 

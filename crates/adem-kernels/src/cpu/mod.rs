@@ -1,10 +1,9 @@
 //! Products with fixed weights on the processor: `Y = X W^T` for one row of activations (decoding)
 //! or many (prefill, vision), and what a vision encoder does between them.
 //!
-//! For a few rows quantised weights are multiplied packed as they are, with activations as they
-//! are. For many rows activations become 16-bit fixed point with one
-//! scale per 32 columns ([`fixed`]), which makes half as many instructions of a product as floats
-//! would.
+//! Quantised weights meet activations in 16-bit fixed point with one scale per 32 columns
+//! ([`fixed`]), which makes half as many instructions of a product as floats would: packed as they
+//! are where there are few rows of activations ([`walk`]), put beside one another for many.
 //!
 //! Which instructions: AVX-512 VNNI or AVX2 where the processor has them, looked up at run time;
 //! SIMD128 in WebAssembly built for it; otherwise plain Rust that the compiler turns into vectors.
@@ -18,7 +17,6 @@ mod dense;
 mod fixed;
 mod four;
 mod host;
-mod input;
 mod pointwise;
 #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
 mod portable;
@@ -29,7 +27,7 @@ mod wasm;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-use crate::blocks::{BLOCK, Scheme};
+use crate::blocks::Scheme;
 pub(crate) use attention::self_attention;
 pub use bench::{Figure, Shape, bench};
 use fixed::Fixed;
@@ -87,27 +85,28 @@ impl Level {
         Self::available().next().unwrap_or(Self::BASE)
     }
 
-    /// Packed weights times fixed point, for many rows of activations: to one row of outputs each.
-    fn fixed(self, part: Rows<'_>, x: &Fixed, out: &mut [&mut [f32]]) {
+    /// Packed weights times many rows of activations: to one row of outputs each.
+    fn many(self, part: Rows<'_>, x: &Fixed, out: &mut [&mut [f32]]) {
         match self {
             #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
-            Self::Portable => portable::fixed(part, x, out),
+            Self::Portable => portable::many(part, x, out),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 | Self::Avx512 => x86::fixed(self == Self::Avx512, part, x, out),
+            Self::Avx2 | Self::Avx512 => x86::many(self == Self::Avx512, part, x, out),
             #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-            Self::Simd128 => wasm::fixed(part, x, out),
+            Self::Simd128 => wasm::many(part, x, out),
         }
     }
 
-    /// Packed weights times floats: outputs `[rows, tokens]` of activations `[tokens, blocks]`.
-    fn float(self, part: Rows<'_>, x: &[[f32; BLOCK]], out: &mut [f32]) {
+    /// Packed weights times few rows of activations, which are [`Fixed::dealt`] for q4: outputs
+    /// `[rows, tokens]`.
+    fn few(self, part: Rows<'_>, x: &Fixed, out: &mut [f32]) {
         match self {
             #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
-            Self::Portable => portable::float(part, x, out),
+            Self::Portable => portable::few(part, x, out),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 | Self::Avx512 => x86::float(self == Self::Avx512, part, x, out),
+            Self::Avx2 | Self::Avx512 => x86::few(self == Self::Avx512, part, x, out),
             #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-            Self::Simd128 => wasm::float(part, x, out),
+            Self::Simd128 => wasm::few(part, x, out),
         }
     }
 

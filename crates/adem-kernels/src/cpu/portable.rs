@@ -2,15 +2,12 @@
 
 use super::Rows;
 use super::dense::tiles;
-use super::fixed::{Fixed, Lanes, PAIRS, Pair, tiles as fixed_tiles};
-use super::walk::{Packed, walk};
+use super::fixed::{Fixed, Lanes, PAIRS, Pair, dealt, tiles as fixed_tiles};
+use super::walk::walk;
 use crate::blocks::{BLOCK, Scheme, unpack, unpack4, unpack8};
 
-/// Lanes a block's products are added in.
-const LANES: usize = 8;
-
-/// Packed weights times fixed point, for many rows of activations.
-pub(super) fn fixed(part: Rows<'_>, x: &Fixed, out: &mut [&mut [f32]]) {
+/// Packed weights times many rows of activations.
+pub(super) fn many(part: Rows<'_>, x: &Fixed, out: &mut [&mut [f32]]) {
     const WIDTH: usize = 4;
     let lanes = Lanes {
         zero: ([0i32; WIDTH], [0f32; WIDTH]),
@@ -46,21 +43,23 @@ pub(super) fn turned<const L: usize>(scheme: Scheme, words: [&[u32]; L]) -> [[Pa
     turned
 }
 
-/// Packed weights times floats.
-pub(super) fn float(part: Rows<'_>, x: &[[f32; BLOCK]], out: &mut [f32]) {
-    fn step(sum: [f32; LANES], codes: [i8; BLOCK], x: &[f32; BLOCK], scale: f32) -> [f32; LANES] {
-        let products = add(&codes.map(f32::from), x, [0.0; LANES]);
-        std::array::from_fn(|lane| sum[lane] + products[lane] * scale)
+/// Packed weights times few rows of activations.
+pub(super) fn few(part: Rows<'_>, x: &Fixed, out: &mut [f32]) {
+    fn step(sum: f32, codes: [i8; BLOCK], x: &[i16; BLOCK], scale: f32) -> f32 {
+        let products = codes
+            .iter()
+            .zip(x)
+            .map(|(w, x)| i32::from(*w) * i32::from(*x));
+        sum + products.sum::<i32>() as f32 * scale
     }
-    let (blocks, zero) = (part.blocks, [0.0; LANES]);
     match part.scheme {
         Scheme::Q4 => {
-            let step = |sum, (words, scale), x: &_| step(sum, unpack4(words), x, scale);
-            walk(Packed::<4>::new(part), blocks, x, out, zero, step, total);
+            let step = |sum, words: &_, x: &_, scale| step(sum, dealt(unpack4(words)), x, scale);
+            walk(part, x, out, 0.0, step, |sum| sum);
         }
         Scheme::Q8 => {
-            let step = |sum, (words, scale), x: &_| step(sum, unpack8(words), x, scale);
-            walk(Packed::<8>::new(part), blocks, x, out, zero, step, total);
+            let step = |sum, words: &_, x: &_, scale| step(sum, unpack8(words), x, scale);
+            walk(part, x, out, 0.0, step, |sum| sum);
         }
     }
 }
@@ -77,20 +76,4 @@ pub(super) fn dense(a: &[f32], b: &[f32], k: usize, out: &mut [&mut [f32]]) {
     };
     let finish = |sum: Sum| sum.iter().sum();
     tiles((a, b, k), out, [0.0; WIDTH], |x: &Sum| *x, add, finish);
-}
-
-/// `sum + weights . x`, lane by lane.
-fn add(weights: &[f32; BLOCK], x: &[f32; BLOCK], mut sum: [f32; LANES]) -> [f32; LANES] {
-    let chunks = weights.as_chunks::<LANES>().0.iter();
-    for (weights, x) in chunks.zip(x.as_chunks::<LANES>().0) {
-        for lane in 0..LANES {
-            sum[lane] += weights[lane] * x[lane];
-        }
-    }
-    sum
-}
-
-fn total(sum: [f32; LANES]) -> f32 {
-    let pairs: [f32; LANES / 2] = std::array::from_fn(|lane| sum[lane] + sum[lane + LANES / 2]);
-    pairs.iter().sum()
 }

@@ -1,95 +1,61 @@
-//! The loops around the inner ones.
+//! Packed weights times a few rows of activations: weights go by once, row by row as they lie in
+//! memory.
 
+use super::fixed::Fixed;
 use super::{Rows, TILE};
+use crate::blocks::BLOCK;
 
-/// Rows of blocks, as an inner loop takes them.
-pub(super) trait Weights: Copy {
-    /// One block.
-    type Block;
-
-    /// Row `row` of rows of `blocks` blocks.
-    fn row(self, row: usize, blocks: usize) -> Self;
-
-    /// Block `block` of a row.
-    fn block(self, block: usize) -> Self::Block;
-}
-
-/// Codes in `W` words a block, and scales.
-#[derive(Clone, Copy)]
-pub(super) struct Packed<'a, const W: usize> {
-    words: &'a [[u32; W]],
-    scales: &'a [f32],
-}
-
-impl<'a, const W: usize> Packed<'a, W> {
-    /// The rows of `part`, whose scheme has `W` words a block.
-    #[inline(always)]
-    pub fn new(part: Rows<'a>) -> Self {
-        Self {
-            words: part.words.as_chunks().0,
-            scales: part.scales,
-        }
-    }
-}
-
-impl<'a, const W: usize> Weights for Packed<'a, W> {
-    type Block = (&'a [u32; W], f32);
-
-    #[inline(always)]
-    fn row(self, row: usize, blocks: usize) -> Self {
-        let span = row * blocks..(row + 1) * blocks;
-        Self {
-            words: &self.words[span.clone()],
-            scales: &self.scales[span],
-        }
-    }
-
-    #[inline(always)]
-    fn block(self, block: usize) -> Self::Block {
-        (&self.words[block], self.scales[block])
-    }
-}
-
-/// Products of rows of `blocks` blocks with activations `[tokens, blocks]`, as many rows as `out`,
-/// `[rows, tokens]`, has room for: `step(sum, weights, activations)` adds a block to a sum that
-/// begins as `zero`, and `finish` makes a sum an output. Inlined with its closures into functions
-/// that switch instructions on, which they then use.
+/// Products of the rows of `part`, whose scheme has `W` words a block, with activations, as many rows
+/// as `out`, `[rows, tokens]`, has room for: `step(sum, words, activations, scale)` adds a block,
+/// multiplied by `scale`, to a sum that begins as `zero`, and `finish` makes a sum an output. Inlined
+/// with its closures into functions that switch instructions on, which they then use.
 #[inline(always)]
-pub(super) fn walk<W: Weights, X, A: Copy>(
-    weights: W,
-    blocks: usize,
-    x: &[X],
+pub(super) fn walk<const W: usize, A: Copy>(
+    part: Rows<'_>,
+    x: &Fixed,
     out: &mut [f32],
     zero: A,
-    step: impl Fn(A, W::Block, &X) -> A,
+    step: impl Fn(A, &[u32; W], &[i16; BLOCK], f32) -> A,
     finish: impl Fn(A) -> f32,
 ) {
-    let tokens = x.len() / blocks;
-    let rows = out.len() / tokens;
+    let tokens = x.tokens();
+    let rule = (zero, &step);
+    let mut tiles = out.chunks_exact_mut(TILE * tokens);
     let mut first = 0;
-    while first + TILE <= rows {
-        let tile: [_; TILE] = std::array::from_fn(|i| weights.row(first + i, blocks));
-        for (token, x) in x.chunks_exact(blocks).enumerate() {
-            let mut sums = [zero; TILE];
-            for (block, x) in x.iter().enumerate() {
-                for (sum, row) in sums.iter_mut().zip(&tile) {
-                    *sum = step(*sum, row.block(block), x);
-                }
-            }
+    for out in &mut tiles {
+        for token in 0..tokens {
+            let sums = tile::<TILE, W, A>(part, first, x.token(token), rule);
             for (i, sum) in sums.into_iter().enumerate() {
-                out[(first + i) * tokens + token] = finish(sum);
+                out[i * tokens + token] = finish(sum);
             }
         }
         first += TILE;
     }
-    for last in first..rows {
-        let row = weights.row(last, blocks);
-        for (token, x) in x.chunks_exact(blocks).enumerate() {
-            let mut sum = zero;
-            for (block, x) in x.iter().enumerate() {
-                sum = step(sum, row.block(block), x);
-            }
-            out[last * tokens + token] = finish(sum);
+    for (i, out) in tiles.into_remainder().chunks_exact_mut(tokens).enumerate() {
+        for (token, out) in out.iter_mut().enumerate() {
+            let [sum] = tile::<1, W, A>(part, first + i, x.token(token), rule);
+            *out = finish(sum);
         }
     }
+}
+
+/// The sums of `R` rows from `first` on with one row of activations.
+#[inline(always)]
+fn tile<const R: usize, const W: usize, A: Copy>(
+    part: Rows<'_>,
+    first: usize,
+    (x, scales): (&[[i16; BLOCK]], &[f32]),
+    (zero, step): (A, &impl Fn(A, &[u32; W], &[i16; BLOCK], f32) -> A),
+) -> [A; R] {
+    let blocks = x.len();
+    let words = &part.words.as_chunks().0[first * blocks..][..R * blocks];
+    let weights = &part.scales[first * blocks..][..R * blocks];
+    let mut sums = [zero; R];
+    for (block, (x, scale)) in x.iter().zip(scales).enumerate() {
+        for (i, sum) in sums.iter_mut().enumerate() {
+            let here = i * blocks + block;
+            *sum = step(*sum, &words[here], x, weights[here] * scale);
+        }
+    }
+    sums
 }

@@ -5,11 +5,11 @@ use std::arch::wasm32::*;
 use super::Rows;
 use super::dense::tiles;
 use super::fixed::{Fixed, Lanes, PAIRS, Pair, tiles as fixed_tiles};
-use super::walk::{Packed, walk};
+use super::walk::walk;
 use crate::blocks::{BLOCK, Scheme};
 
-/// Packed weights times fixed point, for many rows of activations.
-pub(super) fn fixed(part: Rows<'_>, x: &Fixed, out: &mut [&mut [f32]]) {
+/// Packed weights times many rows of activations.
+pub(super) fn many(part: Rows<'_>, x: &Fixed, out: &mut [&mut [f32]]) {
     let lanes = Lanes {
         zero: (i32x4_splat(0), f32x4_splat(0.0)),
         turn: turned,
@@ -76,27 +76,30 @@ fn transposed([a, b, c, d]: [v128; 4]) -> [v128; 4] {
     [a, b, c, d]
 }
 
-/// Packed weights times floats.
-pub(super) fn float(part: Rows<'_>, x: &[[f32; BLOCK]], out: &mut [f32]) {
-    let (blocks, zero) = (part.blocks, f32x4_splat(0.0));
+/// Packed weights times few rows of activations.
+pub(super) fn few(part: Rows<'_>, x: &Fixed, out: &mut [f32]) {
+    let zero = f32x4_splat(0.0);
     match part.scheme {
         Scheme::Q4 => {
-            let (flip, low, eight) = (u8x16_splat(0x88), u8x16_splat(0xf), i8x16_splat(8));
-            let step = |sum, (words, scale): (&[u32; 4], f32), x: &_| {
-                let nibbles = v128_xor(vector(words), flip);
-                let halves = [
-                    i8x16_sub(v128_and(nibbles, low), eight),
-                    i8x16_sub(u8x16_shr(nibbles, 4), eight),
-                ];
-                products(sum, halves, x, scale)
+            let step = |sum, words: &_, x: &_, scale| {
+                let words = vector(words);
+                let column = |shift| i16x8_shr(i16x8_shl(words, shift), 12);
+                products(sum, [12, 8, 4, 0].map(column), x, scale)
             };
-            walk(Packed::<4>::new(part), blocks, x, out, zero, step, total);
+            walk(part, x, out, zero, step, total);
         }
         Scheme::Q8 => {
-            let step = |sum, (words, scale): (&[u32; 8], f32), x: &_| {
-                products(sum, vectors(words), x, scale)
+            let step = |sum, words: &_, x: &_, scale| {
+                let [low, high] = vectors(words);
+                let codes = [
+                    i16x8_extend_low_i8x16(low),
+                    i16x8_extend_high_i8x16(low),
+                    i16x8_extend_low_i8x16(high),
+                    i16x8_extend_high_i8x16(high),
+                ];
+                products(sum, codes, x, scale)
             };
-            walk(Packed::<8>::new(part), blocks, x, out, zero, step, total);
+            walk(part, x, out, zero, step, total);
         }
     }
 }
@@ -108,24 +111,15 @@ pub(super) fn dense(a: &[f32], b: &[f32], k: usize, out: &mut [&mut [f32]]) {
     tiles((a, b, k), out, f32x4_splat(0.0), load, add, total);
 }
 
-/// `sum + (bytes . x) * scale` in four parts.
+/// `sum + (codes . x) * scale` in four parts.
 #[inline(always)]
-fn products(sum: v128, bytes: [v128; 2], x: &[f32; BLOCK], scale: f32) -> v128 {
-    let x = floats(x);
-    let pairs = bytes.map(|bytes| {
-        [
-            i16x8_extend_low_i8x16(bytes),
-            i16x8_extend_high_i8x16(bytes),
-        ]
-    });
-    let mut products = f32x4_splat(0.0);
-    for (pairs, x) in pairs.as_flattened().iter().zip(x.as_chunks::<2>().0) {
-        let low = f32x4_convert_i32x4(i32x4_extend_low_i16x8(*pairs));
-        let high = f32x4_convert_i32x4(i32x4_extend_high_i16x8(*pairs));
-        products = f32x4_add(products, f32x4_mul(low, x[0]));
-        products = f32x4_add(products, f32x4_mul(high, x[1]));
+fn products(sum: v128, codes: [v128; 4], x: &[i16; BLOCK], scale: f32) -> v128 {
+    let x: [[u32; 4]; 4] = bytemuck::cast(*x);
+    let mut dot = i32x4_splat(0);
+    for (codes, x) in codes.into_iter().zip(&x) {
+        dot = i32x4_add(dot, i32x4_dot_i16x8(codes, vector(x)));
     }
-    f32x4_add(sum, f32x4_mul(products, f32x4_splat(scale)))
+    f32x4_add(sum, f32x4_mul(f32x4_convert_i32x4(dot), f32x4_splat(scale)))
 }
 
 /// Four words as a vector. Built from lanes, without `unsafe`; the compiler makes it one load.
@@ -139,13 +133,6 @@ fn vector(words: &[u32; 4]) -> v128 {
 fn vectors(words: &[u32; 8]) -> [v128; 2] {
     let [a, b, c, d, e, f, g, h] = *words;
     [vector(&[a, b, c, d]), vector(&[e, f, g, h])]
-}
-
-/// A block of floats as vectors.
-#[inline(always)]
-fn floats(block: &[f32; BLOCK]) -> [v128; 8] {
-    let quads = block.as_chunks::<4>().0;
-    std::array::from_fn(|i| f32x4(quads[i][0], quads[i][1], quads[i][2], quads[i][3]))
 }
 
 /// The sum of the lanes.

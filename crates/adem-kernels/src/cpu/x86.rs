@@ -7,7 +7,7 @@ use std::arch::x86_64::*;
 
 use super::dense::tiles;
 use super::fixed::{Fixed, Lanes, Pair, tiles as fixed_tiles};
-use super::walk::{Packed, walk};
+use super::walk::walk;
 use super::{Rows, portable};
 use crate::blocks::{BLOCK, Scheme};
 
@@ -42,26 +42,20 @@ macro_rules! dispatch {
     }};
 }
 
-/// Packed weights times fixed point, for many rows of activations.
-pub(super) fn fixed(avx512: bool, part: Rows<'_>, x: &Fixed, out: &mut [&mut [f32]]) {
+/// Packed weights times many rows of activations.
+pub(super) fn many(avx512: bool, part: Rows<'_>, x: &Fixed, out: &mut [&mut [f32]]) {
     dispatch!(
         avx512,
-        fixed_avx512,
-        fixed_avx2,
-        portable::fixed,
+        many_avx512,
+        many_avx2,
+        portable::many,
         (part, x, out)
     );
 }
 
-/// Packed weights times floats.
-pub(super) fn float(avx512: bool, part: Rows<'_>, x: &[[f32; BLOCK]], out: &mut [f32]) {
-    dispatch!(
-        avx512,
-        float_avx512,
-        float_avx2,
-        portable::float,
-        (part, x, out)
-    );
+/// Packed weights times few rows of activations.
+pub(super) fn few(avx512: bool, part: Rows<'_>, x: &Fixed, out: &mut [f32]) {
+    dispatch!(avx512, few_avx512, few_avx2, portable::few, (part, x, out));
 }
 
 /// `out[i][j] = a_i . b_j` for rows of `k` floats.
@@ -76,7 +70,7 @@ pub(super) fn dense(avx512: bool, a: &[f32], b: &[f32], k: usize, out: &mut [&mu
 }
 
 #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vl,avx512vnni")]
-fn fixed_avx512(part: Rows<'_>, x: &Fixed, out: &mut [&mut [f32]]) {
+fn many_avx512(part: Rows<'_>, x: &Fixed, out: &mut [&mut [f32]]) {
     let lanes = Lanes {
         zero: (_mm512_setzero_si512(), _mm512_setzero_ps()),
         turn: |scheme, words: [&[u32]; 16]| {
@@ -97,7 +91,7 @@ fn fixed_avx512(part: Rows<'_>, x: &Fixed, out: &mut [&mut [f32]]) {
 }
 
 #[target_feature(enable = "avx2,fma")]
-fn fixed_avx2(part: Rows<'_>, x: &Fixed, out: &mut [&mut [f32]]) {
+fn many_avx2(part: Rows<'_>, x: &Fixed, out: &mut [&mut [f32]]) {
     let lanes = Lanes {
         zero: (_mm256_setzero_si256(), _mm256_setzero_ps()),
         turn: |scheme, words: [&[u32]; 8]| {
@@ -118,65 +112,63 @@ fn fixed_avx2(part: Rows<'_>, x: &Fixed, out: &mut [&mut [f32]]) {
 }
 
 #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vl,avx512vnni")]
-fn float_avx512(part: Rows<'_>, x: &[[f32; BLOCK]], out: &mut [f32]) {
-    let (blocks, zero) = (part.blocks, _mm512_setzero_ps());
-    let step = |sum, codes: __m256i, scale, x: &[f32; BLOCK]| {
-        let [x0, x1]: [__m512; 2] = bytemuck::cast(*x);
-        let low = _mm512_cvtepi8_epi32(_mm256_castsi256_si128(codes));
-        let high = _mm512_cvtepi8_epi32(_mm256_extracti128_si256::<1>(codes));
-        let products = _mm512_mul_ps(_mm512_cvtepi32_ps(low), x0);
-        let products = _mm512_fmadd_ps(_mm512_cvtepi32_ps(high), x1, products);
-        _mm512_fmadd_ps(products, _mm512_set1_ps(scale), sum)
+fn few_avx512(part: Rows<'_>, x: &Fixed, out: &mut [f32]) {
+    let zero = _mm512_setzero_ps();
+    let step = |sum, codes: __m512i, x: &[i16; BLOCK], scale| {
+        let dot = _mm512_dpwssd_epi32(_mm512_setzero_si512(), codes, bytemuck::cast(*x));
+        _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), _mm512_set1_ps(scale), sum)
     };
     let finish = |sum| _mm512_reduce_add_ps(sum);
     match part.scheme {
         Scheme::Q4 => {
-            let step = |sum, (words, scale): (&_, f32), x: &_| step(sum, signed4(words), scale, x);
-            walk(Packed::<4>::new(part), blocks, x, out, zero, step, finish);
+            let shifts: __m512i = bytemuck::cast([[12i16; 8], [8; 8], [4; 8], [0; 8]]);
+            let step = |sum, words: &[u32; 4], x: &_, scale| {
+                let words = _mm512_broadcast_i32x4(bytemuck::cast(*words));
+                let codes = _mm512_srai_epi16::<12>(_mm512_sllv_epi16(words, shifts));
+                step(sum, codes, x, scale)
+            };
+            walk(part, x, out, zero, step, finish);
         }
         Scheme::Q8 => {
-            let step =
-                |sum, (words, scale): (&[u32; 8], f32), x: &_| step(sum, load(words), scale, x);
-            walk(Packed::<8>::new(part), blocks, x, out, zero, step, finish);
+            let step = |sum, words: &[u32; 8], x: &_, scale| {
+                step(sum, _mm512_cvtepi8_epi16(bytemuck::cast(*words)), x, scale)
+            };
+            walk(part, x, out, zero, step, finish);
         }
     }
 }
 
 #[target_feature(enable = "avx2,fma")]
-fn float_avx2(part: Rows<'_>, x: &[[f32; BLOCK]], out: &mut [f32]) {
-    let (blocks, zero) = (part.blocks, _mm256_setzero_ps());
-    let step = |sum, codes: __m256i, scale, x: &[f32; BLOCK]| {
-        let x: [__m256; 4] = bytemuck::cast(*x);
-        let (low, high) = (
-            _mm256_castsi256_si128(codes),
-            _mm256_extracti128_si256::<1>(codes),
-        );
-        let quarters = [
-            low,
-            _mm_srli_si128::<8>(low),
-            high,
-            _mm_srli_si128::<8>(high),
-        ];
-        let mut products = _mm256_setzero_ps();
-        for (quarter, x) in quarters.into_iter().zip(x) {
-            let weights = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(quarter));
-            products = _mm256_fmadd_ps(weights, x, products);
-        }
-        _mm256_fmadd_ps(products, _mm256_set1_ps(scale), sum)
+fn few_avx2(part: Rows<'_>, x: &Fixed, out: &mut [f32]) {
+    let zero = _mm256_setzero_ps();
+    let step = |sum, codes: [__m256i; 2], x: &[i16; BLOCK], scale| {
+        let x: [__m256i; 2] = bytemuck::cast(*x);
+        let low = _mm256_madd_epi16(codes[0], x[0]);
+        let dot = _mm256_add_epi32(low, _mm256_madd_epi16(codes[1], x[1]));
+        _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot), _mm256_set1_ps(scale), sum)
     };
     match part.scheme {
         Scheme::Q4 => {
-            let step = |sum, (words, scale): (&_, f32), x: &_| step(sum, signed4(words), scale, x);
-            walk(Packed::<4>::new(part), blocks, x, out, zero, step, |sum| {
-                total(sum)
-            });
+            // Multiplied by powers of two in place of shifts by as many bits as each lane wants.
+            let shifts: [[i16; 8]; 4] = [[1 << 12; 8], [1 << 8; 8], [1 << 4; 8], [1; 8]];
+            let shifts: [__m256i; 2] = bytemuck::cast(shifts);
+            let step = |sum, words: &[u32; 4], x: &_, scale| {
+                let words = _mm256_broadcastsi128_si256(bytemuck::cast(*words));
+                let codes = [
+                    _mm256_srai_epi16::<12>(_mm256_mullo_epi16(words, shifts[0])),
+                    _mm256_srai_epi16::<12>(_mm256_mullo_epi16(words, shifts[1])),
+                ];
+                step(sum, codes, x, scale)
+            };
+            walk(part, x, out, zero, step, |sum| total(sum));
         }
         Scheme::Q8 => {
-            let step =
-                |sum, (words, scale): (&[u32; 8], f32), x: &_| step(sum, load(words), scale, x);
-            walk(Packed::<8>::new(part), blocks, x, out, zero, step, |sum| {
-                total(sum)
-            });
+            let step = |sum, words: &[u32; 8], x: &_, scale| {
+                let [low, high]: [__m128i; 2] = bytemuck::cast(*words);
+                let codes = [_mm256_cvtepi8_epi16(low), _mm256_cvtepi8_epi16(high)];
+                step(sum, codes, x, scale)
+            };
+            walk(part, x, out, zero, step, |sum| total(sum));
         }
     }
 }
@@ -197,22 +189,6 @@ fn dense_avx2(a: &[f32], b: &[f32], k: usize, out: &mut [&mut [f32]]) {
     tiles((a, b, k), out, _mm256_setzero_ps(), load, add, finish);
 }
 
-/// A q4 block's codes plus 8, in the order of the columns.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn plus8(words: &[u32; 4]) -> __m256i {
-    let both = _mm_xor_si128(bytemuck::cast(*words), _mm_set1_epi8(0x88u8 as i8));
-    let two = _mm256_set_m128i(_mm_srli_epi16::<4>(both), both);
-    _mm256_and_si256(two, _mm256_set1_epi8(0xf))
-}
-
-/// A q4 block's codes, in the order of the columns.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn signed4(words: &[u32; 4]) -> __m256i {
-    _mm256_sub_epi8(plus8(words), _mm256_set1_epi8(8))
-}
-
 /// The sum of the lanes.
 #[inline]
 #[target_feature(enable = "avx2")]
@@ -220,10 +196,4 @@ fn total(sum: __m256) -> f32 {
     let half = _mm_add_ps(_mm256_castps256_ps128(sum), _mm256_extractf128_ps::<1>(sum));
     let pair = _mm_add_ps(half, _mm_movehl_ps(half, half));
     _mm_cvtss_f32(_mm_add_ss(pair, _mm_movehdup_ps(pair)))
-}
-
-/// 32 bytes as a vector.
-#[inline(always)]
-fn load<T: bytemuck::Pod>(bytes: &T) -> __m256i {
-    bytemuck::cast(*bytes)
 }

@@ -317,6 +317,9 @@ pub struct SelfCriticalConfig {
     pub rule: Rule,
     /// Captions drawn of each picture, at least 2.
     pub samples: usize,
+    /// How much a caption's mean CIDEr-D for the other pictures of a batch counts against it; 0 for
+    /// not at all, higher for captions that tell pictures apart.
+    pub contrast: f64,
 }
 
 impl Default for SelfCriticalConfig {
@@ -327,6 +330,7 @@ impl Default for SelfCriticalConfig {
             lr: 5e-5,
             rule: Rule::Muon,
             samples: 5,
+            contrast: 0.0,
         }
     }
 }

@@ -69,7 +69,7 @@ pub(crate) fn blueprint(p: &Prepared) -> Result<Blueprint, TrainError> {
         max_new_tokens: longest_answer(p.model.llama.max_seq_len) as u32,
         training: format!("adem train, seed {}: {told}", c.seed),
         last: tuning(),
-        data: p.data.source.name().to_owned(),
+        data: without_machine(p.data.source.name()),
         licence: "that of the data set and of the weights it started from".to_owned(),
         stages: stages.iter().map(|(name, ..)| (*name).to_owned()).collect(),
         weights: c
@@ -81,4 +81,38 @@ pub(crate) fn blueprint(p: &Prepared) -> Result<Blueprint, TrainError> {
         tokenizer: c.weights.tokenizer.as_ref().map(absolute).transpose()?,
         model: p.model.clone(),
     })
+}
+
+/// The files of a data set with the folder they are in, but not where on this machine that is: a
+/// package goes to others.
+fn without_machine(files: &str) -> String {
+    let file = |file: &str| match file.rmatch_indices(['/', '\\']).nth(1) {
+        Some((at, _)) if !file.contains("://") => file[at + 1..].to_owned(),
+        _ => file.to_owned(),
+    };
+    files.split(", ").map(file).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_machine;
+
+    #[test]
+    fn a_package_does_not_tell_the_folders_of_a_machine() {
+        for (given, told) in [
+            (
+                "/home/me/data/flickr8k/train-{0..2}.tar",
+                "flickr8k/train-{0..2}.tar",
+            ),
+            (
+                "/a/b/c.json, d/e.json, f.json",
+                "b/c.json, d/e.json, f.json",
+            ),
+            (r"C:\data\coco\train.json", r"coco\train.json"),
+            ("/train.tar", "/train.tar"),
+            ("https://host/a/b/train.tar", "https://host/a/b/train.tar"),
+        ] {
+            assert_eq!(without_machine(given), told);
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! Self-critical sequence training (arXiv 1612.00563): captions that the model draws itself become
 //! likelier or less likely by their CIDEr-D, beside the others of the same picture (arXiv
-//! 2003.09971).
+//! 2003.09971). What fits the batch's other pictures as well may count against a caption (after
+//! CIDErBtw, arXiv 2007.06877): otherwise captions become alike.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -42,7 +43,7 @@ pub(crate) struct SelfCritical {
 /// Captions drawn of a batch's pictures, as many of each, one picture after the other.
 struct Drawn {
     rows: Vec<TrainRow>,
-    /// CIDEr-D of each less the mean of the picture's others.
+    /// Reward of each less the mean of the picture's others.
     advantages: Vec<f32>,
     /// Mean CIDEr-D.
     mean: f64,
@@ -89,11 +90,8 @@ impl SelfCritical {
         }
         let texts = drawn.iter().map(|ids| tune.language.tokenizer.decode(ids));
         let texts = texts.collect::<Result<Vec<_>, _>>()?;
-        let mut scores = Vec::with_capacity(count);
-        for (texts, references) in texts.chunks(self.config.samples).zip(references) {
-            let judge = self.cider.judge(references);
-            scores.extend(texts.iter().map(|text| judge.score(&tokenize(text))));
-        }
+        let words: Vec<_> = texts.iter().map(|text| tokenize(text)).collect();
+        let (scores, rewards) = judged(&self.cider, &self.config, &words, references);
         let special = tune.language.tokenizer.special();
         let rows = drawn.into_iter().map(|ids| {
             let mut row = vec![special.bos];
@@ -112,10 +110,34 @@ impl SelfCritical {
         });
         Ok(Drawn {
             rows: rows.collect(),
-            advantages: advantages(&scores, self.config.samples),
+            advantages: advantages(&rewards, self.config.samples),
             mean: scores.iter().sum::<f64>() / count.max(1) as f64,
         })
     }
+}
+
+/// CIDEr-D of each caption, as many of each picture one after the other, and its reward: less
+/// `contrast` times its mean CIDEr-D for the other pictures.
+fn judged(
+    cider: &Cider,
+    config: &SelfCriticalConfig,
+    captions: &[Vec<String>],
+    references: &[Vec<Vec<String>>],
+) -> (Vec<f64>, Vec<f64>) {
+    let judges: Vec<_> = references.iter().map(|r| cider.judge(r)).collect();
+    let others = (judges.len() as f64 - 1.0).max(1.0);
+    let of_pictures = judges.iter().zip(captions.chunks(config.samples));
+    let of_captions =
+        of_pictures.flat_map(|(own, captions)| captions.iter().map(move |c| (own, c)));
+    let both = of_captions.map(|(own, caption)| {
+        let score = own.score(caption);
+        if config.contrast == 0.0 {
+            return (score, score);
+        }
+        let all: f64 = judges.iter().map(|judge| judge.score(caption)).sum();
+        (score, score - config.contrast * (all - score) / others)
+    });
+    both.unzip()
 }
 
 /// Each score less the mean of the other ones of its picture, which has `samples` of them.
@@ -247,7 +269,7 @@ impl Stage for SelfCritical {
 
 #[cfg(test)]
 mod tests {
-    use super::advantages;
+    use super::*;
 
     #[test]
     fn a_caption_is_held_against_the_others_of_its_picture() {
@@ -255,5 +277,43 @@ mod tests {
             advantages(&[1.0, 2.0, 6.0, 5.0, 5.0, 5.0], 3),
             [-3.0, -1.5, 4.5, 0.0, 0.0, 0.0]
         );
+    }
+
+    #[test]
+    fn what_fits_other_pictures_counts_against_a_caption() {
+        let words = |texts: &[&str]| texts.iter().map(|t| tokenize(t)).collect::<Vec<_>>();
+        let references = [
+            words(&["a dog runs on the beach", "a dog on the sand"]),
+            words(&["a dog runs in the snow", "a dog in the snow"]),
+            words(&["two men climb a rock"]),
+        ];
+        let cider = Cider::new(references.iter().map(Vec::as_slice));
+        let captions = words(&[
+            "a dog runs",
+            "the beach",
+            "a dog runs",
+            "the snow",
+            "men",
+            "a dog",
+        ]);
+        let judged = |contrast| {
+            let config = SelfCriticalConfig {
+                samples: 2,
+                contrast,
+                ..SelfCriticalConfig::default()
+            };
+            judged(&cider, &config, &captions, &references)
+        };
+        let (scores, plain) = judged(0.0);
+        assert_eq!(scores, plain);
+        let (same, rewards) = judged(1.0);
+        assert_eq!(scores, same);
+        // Only the first picture has a beach, and the last one's men.
+        assert_eq!([rewards[1], rewards[4]], [scores[1], scores[4]]);
+        // "a dog runs" fits the second picture as it fits the first, and the third not at all.
+        let judge = cider.judge(&references[1]);
+        let expected = scores[0] - judge.score(&captions[0]) / 2.0;
+        assert!((rewards[0] - expected).abs() < 1e-12, "{rewards:?}");
+        assert!(rewards[0] < scores[0]);
     }
 }

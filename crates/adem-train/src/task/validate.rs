@@ -83,6 +83,12 @@ impl TaskConfig {
                     "must be at least 2: each is held against the others".to_owned(),
                 );
             }
+            if !(critical.contrast.is_finite() && critical.contrast >= 0.0) {
+                return refuse(
+                    "self_critical.contrast",
+                    format!("is {}, but must be 0 or more", critical.contrast),
+                );
+            }
         }
         let w = &self.weights;
         match (&w.tokenizer, w.train_tokenizer) {
