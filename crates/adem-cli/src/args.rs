@@ -231,11 +231,19 @@ pub struct AgreementArgs {
     /// The model to compare with: a package's folder or http(s):// address.
     #[arg(long, value_name = "DIR")]
     pub against: String,
-    /// How many generated scenes to compare on.
-    #[arg(long, value_name = "N", default_value_t = 300)]
-    pub count: usize,
+    /// Compare on captions of a data set's pictures: WebDataset shards or a file of captions, as
+    /// `adem eval caption` takes them. Otherwise on captions of generated scenes and answers about
+    /// them.
+    #[arg(long, num_args = 1.., value_name = "SHARD")]
+    pub data: Vec<String>,
+    /// Where the pictures of a file of captions lie; otherwise beside it.
+    #[arg(long, value_name = "DIR", requires = "data")]
+    pub images: Option<PathBuf>,
+    /// How many pictures; otherwise all of the data, or 300 scenes.
+    #[arg(long, value_name = "N")]
+    pub count: Option<usize>,
     /// Which set of scenes; every number is another set, and none is trained on.
-    #[arg(long, value_name = "S", default_value_t = 0)]
+    #[arg(long, value_name = "S", default_value_t = 0, conflicts_with = "data")]
     pub seed: u64,
     /// Texts written at once.
     #[arg(long, value_name = "N", default_value_t = 32)]

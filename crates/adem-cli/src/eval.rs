@@ -3,12 +3,15 @@
 use std::io::{self, IsTerminal, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use adem_data::datasets::{BadRows, CaptionStyle, Captions, DatasetConfig, SourceConfig};
-use adem_eval::EvalError;
-use adem_eval::captions::CaptionEval;
-use adem_eval::scenes::{Agreement, ScenesEval, Setting, settings};
+use adem_data::datasets::{
+    BadRows, CaptionStyle, Captions, DataSource, DatasetConfig, SourceConfig,
+};
+use adem_eval::captions::{CaptionEval, CaptionProgress};
+use adem_eval::scenes::{ScenesEval, Setting, settings};
+use adem_eval::{Agreement, EvalError};
 
 use crate::args::{AgreementArgs, CaptionEvalArgs, EvalCommand, ScenesArgs};
 use crate::error::CliError;
@@ -24,19 +27,27 @@ pub fn run(command: EvalCommand) -> Result<(), CliError> {
 }
 
 fn agreement(args: AgreementArgs) -> Result<(), CliError> {
-    let device = device::open(args.model.device)?;
-    let model = package::load_onto(&package::locate(&args.model, Wanted::Scenes)?, &device)?;
-    let against = package::load_onto(&args.against, &device)?;
-    let eval = Agreement {
-        count: args.count,
-        seed: args.seed,
-        batch: args.batch,
+    /// Generated scenes, unless a number is given.
+    const SCENES: usize = 300;
+    let bad = bad_rows();
+    let (wanted, agreement) = match args.data.as_slice() {
+        [] => {
+            let count = args.count.unwrap_or(SCENES);
+            (Wanted::Scenes, Agreement::on_scenes(count, args.seed))
+        }
+        data => {
+            let data = open(data, args.images.as_deref(), &bad)?;
+            let limit = args.count.map(|count| count as u64);
+            (Wanted::Photo, Agreement::on_data(&*data, &bad, limit)?)
+        }
     };
+    let device = device::open(args.model.device)?;
+    let model = package::load_onto(&package::locate(&args.model, wanted)?, &device)?;
+    let against = package::load_onto(&args.against, &device)?;
     let stopped = stop::listen("this batch").flag;
     let progress = ProgressLine::default();
-    let running = eval.run(&model, &against, |now| {
-        let done = format!("{} of {} scenes", now.scenes, now.count);
-        progress.show(&done, now.seconds_left(), &stopped)
+    let running = agreement.run(&model, &against, args.batch, |now| {
+        progress.pictures(now, &stopped)
     });
     let report = pollster::block_on(running);
     progress.clear();
@@ -72,15 +83,8 @@ fn scenes(args: ScenesArgs) -> Result<(), CliError> {
 const MAX_BAD_ROWS: u64 = 100;
 
 fn captions(args: CaptionEvalArgs) -> Result<(), CliError> {
-    let config = DatasetConfig {
-        source: source(&args)?,
-        captions: Captions::All,
-        caption_style: CaptionStyle::default(),
-        augment: None,
-        max_bad_rows: MAX_BAD_ROWS,
-    };
-    let bad = BadRows::new(MAX_BAD_ROWS, |row| eprintln!("adem: {row}; skipped"));
-    let data = config.open(Path::new(""), &bad).map_err(EvalError::from)?;
+    let bad = bad_rows();
+    let data = open(&args.data, args.images.as_deref(), &bad)?;
     let captioner = package::load(&args.model, Wanted::Photo)?;
     let eval = CaptionEval {
         batch: args.batch,
@@ -92,9 +96,7 @@ fn captions(args: CaptionEvalArgs) -> Result<(), CliError> {
     let stopped = stop::listen("this batch").flag;
     let progress = ProgressLine::default();
     let running = eval.run(&captioner, &*data, &bad, |now| {
-        let of = now.count.map(|n| format!(" of {n}")).unwrap_or_default();
-        let done = format!("{}{of} pictures", now.done);
-        progress.show(&done, now.seconds_left(), &stopped)
+        progress.pictures(now, &stopped)
     });
     let report = pollster::block_on(running);
     progress.clear();
@@ -106,25 +108,46 @@ fn captions(args: CaptionEvalArgs) -> Result<(), CliError> {
     output::report(&report, args.json)
 }
 
+/// Where bad rows are told.
+fn bad_rows() -> Arc<BadRows> {
+    BadRows::new(MAX_BAD_ROWS, |row| eprintln!("adem: {row}; skipped"))
+}
+
+/// The data set of these files, each picture with all its captions.
+fn open(
+    files: &[String],
+    images: Option<&Path>,
+    bad: &Arc<BadRows>,
+) -> Result<Arc<dyn DataSource>, CliError> {
+    let config = DatasetConfig {
+        source: source(files, images)?,
+        captions: Captions::All,
+        caption_style: CaptionStyle::default(),
+        augment: None,
+        max_bad_rows: MAX_BAD_ROWS,
+    };
+    Ok(config.open(Path::new(""), bad).map_err(EvalError::from)?)
+}
+
 /// Shards, or a file of captions, by the ending.
-fn source(args: &CaptionEvalArgs) -> Result<SourceConfig, CliError> {
+fn source(files: &[String], images: Option<&Path>) -> Result<SourceConfig, CliError> {
     const TABLES: [&str; 5] = ["csv", "tsv", "json", "jsonl", "ndjson"];
     let is_table = |name: &String| {
         let ending = Path::new(name).extension();
         ending.is_some_and(|e| TABLES.contains(&e.to_string_lossy().to_lowercase().as_str()))
     };
-    match args.data.as_slice() {
+    match files {
         [file] if is_table(file) => {
             let beside = || Path::new(file).parent().map(PathBuf::from);
             Ok(SourceConfig::Captions {
                 file: file.into(),
-                images: args.images.clone().or_else(beside).unwrap_or_default(),
+                images: (images.map(PathBuf::from).or_else(beside)).unwrap_or_default(),
             })
         }
         many if many.iter().any(is_table) => Err(CliError::Usage(
             "--data takes one file of captions, or shards".to_owned(),
         )),
-        _ if args.images.is_some() => Err(CliError::Usage(
+        _ if images.is_some() => Err(CliError::Usage(
             "--images goes with a file of captions; shards hold their pictures".to_owned(),
         )),
         shards => Ok(SourceConfig::Webdataset {
@@ -165,6 +188,13 @@ impl ProgressLine {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
         }
+    }
+
+    /// Shows how many pictures are done, and says whether to go on.
+    fn pictures(&self, now: CaptionProgress, stopped: &AtomicBool) -> ControlFlow<()> {
+        let of = now.count.map(|n| format!(" of {n}")).unwrap_or_default();
+        let done = format!("{}{of} pictures", now.done);
+        self.show(&done, now.seconds_left(), stopped)
     }
 
     fn clear(&self) {

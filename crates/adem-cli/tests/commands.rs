@@ -506,6 +506,13 @@ fn captions_are_judged_by_those_of_people() {
     let page = fs::read_to_string(place.path("r.html")).unwrap();
     assert_says(&page, &["a plain picture", "url(data:image/jpeg;base64,"]);
 
+    let compared = ["eval", "agreement", "--against", "package", "--data", "captions.jsonl"];
+    let compared = place.run(&[&compared[..], &["--images", ".", "--json"]].concat());
+    assert_eq!(compared.status, 0, "{}", compared.err);
+    let compared = &compared.objects()[0];
+    assert_eq!(compared["captions"]["right"], compared["captions"]["of"]);
+    assert_eq!(compared["data"], "captions.jsonl");
+
     for (args, words) in [
         (["--data", "none.tar"], ["none.tar", "none.tar"]),
         (["--data", "run.txt"], ["run.txt", "run.txt"]),

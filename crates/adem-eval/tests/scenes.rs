@@ -3,7 +3,8 @@
 
 use std::ops::ControlFlow;
 
-use adem_eval::scenes::{Agreement, ScenesEval, ScenesProgress, ScenesReport, Setting, settings};
+use adem_eval::Agreement;
+use adem_eval::scenes::{ScenesEval, ScenesProgress, ScenesReport, Setting, settings};
 use adem_package::Folder;
 use adem_pipeline::Captioner;
 use adem_pipeline::testing::write_tiny_package;
@@ -110,14 +111,9 @@ fn a_model_agrees_with_itself_and_not_with_another() {
         pollster::block_on(Captioner::load(source, |_| {}, &Device::flex())).unwrap()
     };
     let captioner = tiny();
-    let agreement = |batch| Agreement {
-        count: 3,
-        seed: 1,
-        batch,
-    };
     let compare = |against: &Captioner, batch| {
-        let agreement = agreement(batch);
-        let running = agreement.run(&captioner, against, |_| ControlFlow::Continue(()));
+        let go_on = |_| ControlFlow::Continue(());
+        let running = Agreement::on_scenes(3, 1).run(&captioner, against, batch, go_on);
         pollster::block_on(running).unwrap()
     };
     let own = compare(&captioner, 2);

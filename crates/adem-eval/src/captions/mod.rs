@@ -5,7 +5,7 @@ mod bleu;
 mod cider;
 mod ngrams;
 mod page;
-mod pictures;
+pub(crate) mod pictures;
 mod ptb;
 mod report;
 mod rouge;

@@ -14,7 +14,7 @@ use crate::error::EvalError;
 
 /// Side at which scenes are rendered, pixels; the model's own size follows by the same bicubic
 /// resize as a photograph's.
-pub(super) const RENDER_SIDE: u32 = 128;
+pub(crate) const RENDER_SIDE: u32 = 128;
 
 /// What to evaluate.
 #[derive(Debug, Clone, PartialEq)]
