@@ -506,7 +506,14 @@ fn captions_are_judged_by_those_of_people() {
     let page = fs::read_to_string(place.path("r.html")).unwrap();
     assert_says(&page, &["a plain picture", "url(data:image/jpeg;base64,"]);
 
-    let compared = ["eval", "agreement", "--against", "package", "--data", "captions.jsonl"];
+    let compared = [
+        "eval",
+        "agreement",
+        "--against",
+        "package",
+        "--data",
+        "captions.jsonl",
+    ];
     let compared = place.run(&[&compared[..], &["--images", ".", "--json"]].concat());
     assert_eq!(compared.status, 0, "{}", compared.err);
     let compared = &compared.objects()[0];

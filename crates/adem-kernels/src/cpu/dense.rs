@@ -14,8 +14,10 @@ pub(super) const STEP: usize = 16;
 /// Weights that are multiplied together: 128 KiB, which stay in a second-level cache while all
 /// activations go by.
 const PANEL: usize = 1 << 15;
-/// Rows of weights that one row of activations meets at once: as many streams from memory.
-const ALONE: usize = 8;
+/// Places of a matrix from which rows are read in turn for one row of activations. Each place is a
+/// stream of its own, long enough for the processor to fetch ahead: rows beside one another are as
+/// many short ones, and take up to twice as long from main memory.
+const STREAMS: usize = 8;
 /// Products a thread should have to do; fewer are not worth handing out.
 #[cfg(not(target_arch = "wasm32"))]
 const THREAD_WORK: usize = 1 << 18;
@@ -39,7 +41,7 @@ pub(super) fn product<'a>(
 ) {
     let rows = out.len() * k / x.len().max(1);
     let multiply = |part, out: &mut [&mut [f32]]| level.dense(x, &weights(part), k, out);
-    panels([rows, k], ALONE, out, spread, multiply);
+    panels([rows, k], STREAMS, out, spread, multiply);
 }
 
 /// Fills `out` `[tokens, rows]` a panel of `rows` weights of `k` numbers at a time: `multiply` gets
@@ -54,7 +56,11 @@ pub(super) fn panels(
     if rows == 0 || out.is_empty() {
         return;
     }
-    let panel = (PANEL / k).max(1).next_multiple_of(step);
+    let panel = match out.len() > rows {
+        true => (PANEL / k).max(1).next_multiple_of(step),
+        // One row of activations: no weight is read again.
+        false => rows,
+    };
     #[cfg(not(target_arch = "wasm32"))]
     let (panel, threads) = match threads(out.len() * k) {
         // More panels than threads even out threads that are held up.
@@ -124,17 +130,17 @@ pub(super) fn tiles<const V: usize, S: Copy>(
             }
         }
     }
+    let apart = n / STREAMS;
     for (i, out) in out.iter_mut().enumerate().skip(tiled) {
-        if n < ALONE {
-            for (j, out) in out.iter_mut().enumerate() {
-                [[*out]] = tile([a(i)], [b(j)], rule);
+        for j in 0..apart {
+            let weights = [0, 1, 2, 3, 4, 5, 6, 7].map(|stream| b(stream * apart + j));
+            let [sums] = tile([a(i)], weights, rule);
+            for (stream, sum) in sums.into_iter().enumerate() {
+                out[stream * apart + j] = sum;
             }
-            continue;
         }
-        for j in (0..n).step_by(ALONE) {
-            let j = j.min(n - ALONE);
-            let [sums] = tile([a(i)], [0, 1, 2, 3, 4, 5, 6, 7].map(|c| b(j + c)), rule);
-            out[j..][..ALONE].copy_from_slice(&sums);
+        for (j, out) in out.iter_mut().enumerate().skip(STREAMS * apart) {
+            [[*out]] = tile([a(i)], [b(j)], rule);
         }
     }
 }

@@ -42,9 +42,6 @@ pub fn level() -> &'static str {
     Level::best().name()
 }
 
-/// Rows computed together, so that activations are read once for all of them.
-const TILE: usize = 4;
-
 /// Instructions for the inner loops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Level {

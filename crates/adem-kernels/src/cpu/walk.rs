@@ -1,14 +1,19 @@
-//! Packed weights times a few rows of activations: weights go by once, row by row as they lie in
-//! memory.
+//! Packed weights times a few rows of activations: weights go by once, as they lie in memory.
 
+use super::Rows;
 use super::fixed::Fixed;
-use super::{Rows, TILE};
 use crate::blocks::BLOCK;
+
+/// Places of a matrix from which rows are read in turn, each a stream of its own as in
+/// [`dense`](super::dense).
+pub(super) const STREAMS: usize = 4;
 
 /// Products of the rows of `part`, whose scheme has `W` words a block, with activations, as many rows
 /// as `out`, `[rows, tokens]`, has room for: `step(sum, words, activations, scale)` adds a block,
 /// multiplied by `scale`, to a sum that begins as `zero`, and `finish` makes a sum an output. Inlined
 /// with its closures into functions that switch instructions on, which they then use.
+///
+/// How rows fall into tiles changes no result.
 #[inline(always)]
 pub(super) fn walk<const W: usize, A: Copy>(
     part: Rows<'_>,
@@ -19,42 +24,45 @@ pub(super) fn walk<const W: usize, A: Copy>(
     finish: impl Fn(A) -> f32,
 ) {
     let tokens = x.tokens();
+    let rows = out.len() / tokens;
+    let apart = rows / STREAMS;
     let rule = (zero, &step);
-    let mut tiles = out.chunks_exact_mut(TILE * tokens);
-    let mut first = 0;
-    for out in &mut tiles {
+    for first in 0..apart {
+        let tile = [0, 1, 2, 3].map(|stream| stream * apart + first);
         for token in 0..tokens {
-            let sums = tile::<TILE, W, A>(part, first, x.token(token), rule);
-            for (i, sum) in sums.into_iter().enumerate() {
-                out[i * tokens + token] = finish(sum);
+            let sums = sums(part, tile, x.token(token), rule);
+            for (row, sum) in tile.into_iter().zip(sums) {
+                out[row * tokens + token] = finish(sum);
             }
         }
-        first += TILE;
     }
-    for (i, out) in tiles.into_remainder().chunks_exact_mut(tokens).enumerate() {
-        for (token, out) in out.iter_mut().enumerate() {
-            let [sum] = tile::<1, W, A>(part, first + i, x.token(token), rule);
-            *out = finish(sum);
+    for row in STREAMS * apart..rows {
+        for token in 0..tokens {
+            let [sum] = sums(part, [row], x.token(token), rule);
+            out[row * tokens + token] = finish(sum);
         }
     }
 }
 
-/// The sums of `R` rows from `first` on with one row of activations.
+/// The sums of some rows with one row of activations.
 #[inline(always)]
-fn tile<const R: usize, const W: usize, A: Copy>(
+fn sums<const R: usize, const W: usize, A: Copy>(
     part: Rows<'_>,
-    first: usize,
+    rows: [usize; R],
     (x, scales): (&[[i16; BLOCK]], &[f32]),
     (zero, step): (A, &impl Fn(A, &[u32; W], &[i16; BLOCK], f32) -> A),
 ) -> [A; R] {
-    let blocks = x.len();
-    let words = &part.words.as_chunks().0[first * blocks..][..R * blocks];
-    let weights = &part.scales[first * blocks..][..R * blocks];
+    let (blocks, words) = (x.len(), part.words.as_chunks().0);
+    let rows = rows.map(|row| {
+        let span = row * blocks..(row + 1) * blocks;
+        (&words[span.clone()], &part.scales[span])
+    });
+    let scales = &scales[..blocks];
     let mut sums = [zero; R];
-    for (block, (x, scale)) in x.iter().zip(scales).enumerate() {
-        for (i, sum) in sums.iter_mut().enumerate() {
-            let here = i * blocks + block;
-            *sum = step(*sum, &words[here], x, weights[here] * scale);
+    for block in 0..blocks {
+        for (sum, (words, weights)) in sums.iter_mut().zip(&rows) {
+            let scale = weights[block] * scales[block];
+            *sum = step(*sum, &words[block], &x[block], scale);
         }
     }
     sums
