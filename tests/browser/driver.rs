@@ -79,6 +79,8 @@ impl Browser {
         ));
         let wanted = json!({"capabilities": {"alwaysMatch": {
             "browserName": "chrome",
+            // A page of the peers' may hold its thread for a minute.
+            "timeouts": {"script": 120_000},
             "goog:loggingPrefs": {"browser": "ALL"},
             "goog:chromeOptions": {"args": flags},
         }}});
