@@ -7,7 +7,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::fixed::Fixed;
-use super::{Level, Rows, dense, walk};
+use super::{Level, Rows, dense};
 use crate::blocks::{BLOCK, Scheme, unpack_row};
 use crate::variant::Format;
 
@@ -183,7 +183,7 @@ impl HostMatrix {
             if spread && threads > 1 {
                 // More parts than threads even out threads that are held up.
                 let rows = self.rows.div_ceil(4 * threads);
-                let rows = rows.next_multiple_of(walk::STREAMS);
+                let rows = rows.next_multiple_of(super::walk::STREAMS);
                 out.par_chunks_mut(rows * x.tokens())
                     .enumerate()
                     .for_each(|(part, out)| self.part(level, part * rows, x, out));
