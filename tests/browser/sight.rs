@@ -20,6 +20,17 @@ fn turn(browser: &Browser, slider: &str, value: &str) {
     browser.run(script, &[slider, value]);
 }
 
+/// Waits for maps that cross out `dropped` patches, of a caption that is written to its end: one
+/// that is written anew to be looked at shows its old words until it begins, and then none.
+fn maps(browser: &Browser, dropped: f64) {
+    let script = format!(
+        "const {{ state }} = document.querySelector('#caption').dataset;
+         const dropped = (() => {{ {DROPPED} }})();
+         return state === 'done' && dropped === {dropped}"
+    );
+    browser.until("the maps", &script, PATIENCE);
+}
+
 fn number(browser: &Browser, script: &str) -> f64 {
     browser.run(script, &[]).as_f64().unwrap()
 }
@@ -36,22 +47,18 @@ fn every_word_shows_what_it_kept_and_the_numbers_change_that_at_once() {
     let said = caption(&browser, &samples()[0]);
     browser.click("#sight > summary");
     browser.until(
-        "a word for each of the caption's",
-        "return document.querySelectorAll('.word').length > 3",
+        "the panel",
+        "return document.querySelector('#layer') !== null",
         PATIENCE,
     );
+    // One layer drops its share of all patches, exactly but for ties, which are kept.
+    turn(&browser, "#layer", "1");
+    maps(&browser, dropped_of(fusion.drop_ratio));
     let words = browser.run(
         "return [...document.querySelectorAll('.word')].map((word) => word.innerText).join(' ')",
         &[],
     );
     assert_eq!(words.as_str(), Some(said.as_str()));
-    // One layer drops its share of all patches, exactly but for ties, which are kept.
-    turn(&browser, "#layer", "1");
-    browser.until(
-        "the maps",
-        &format!("{DROPPED} === {}", dropped_of(fusion.drop_ratio)),
-        PATIENCE,
-    );
     let label = "return document.querySelector('.map canvas').getAttribute('aria-label')";
     let first = browser.run(label, &[]);
     browser.run(
@@ -66,23 +73,12 @@ fn every_word_shows_what_it_kept_and_the_numbers_change_that_at_once() {
 
     let light = number(&browser, BRIGHTNESS);
     turn(&browser, "#gamma", "95");
-    let gamma = 0.95 * 0.95;
-    browser.until(
-        "the caption anew",
-        &format!("{DROPPED} === {}", dropped_of(gamma)),
-        PATIENCE,
-    );
+    maps(&browser, dropped_of(0.95 * 0.95));
     let dark = number(&browser, BRIGHTNESS);
     assert!(dark < 0.7 * light, "{dark} of {light}");
-    browser.wait("#caption", "data-state", &["done"], PATIENCE);
     assert!(browser.text("#compare").contains(&said));
     browser.click("#reset");
-    browser.until(
-        "the trained caption",
-        &format!("{DROPPED} === {}", dropped_of(fusion.drop_ratio)),
-        PATIENCE,
-    );
-    browser.wait("#caption", "data-state", &["done"], PATIENCE);
+    maps(&browser, dropped_of(fusion.drop_ratio));
     assert_eq!(browser.text("#caption"), said);
     assert_eq!(browser.console(), [""; 0]);
 }
@@ -126,6 +122,7 @@ fn the_map_is_saved_as_a_picture() {
     browser.until(
         "the maps",
         "return document.querySelectorAll('.word').length > 3
+            && document.querySelector('#caption').dataset.state === 'done'
             && document.querySelector('.map canvas').width > 300",
         PATIENCE,
     );
