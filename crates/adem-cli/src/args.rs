@@ -384,6 +384,22 @@ pub struct QuantizeArgs {
     /// Biases, norms, positional and adapter embeddings stay float in any case.
     #[arg(long, value_name = "PATTERN")]
     pub keep_float: Vec<String>,
+    /// With --scheme q4: eight bits for weights whose whole name fits. A layer's wq, wk and wv are
+    /// fastest alike, and so are w1 and w3.
+    #[arg(long, value_name = "PATTERN")]
+    pub q8: Vec<String>,
+    /// Spare what the model needs to caption these pictures: it captions some of them first, and
+    /// every weight's columns then make up for one another's errors in what it computed (GPTQ). Of
+    /// the data it was trained on; WebDataset shards or a file of captions, as `adem eval caption`
+    /// takes them.
+    #[arg(long, num_args = 1.., value_name = "SHARD")]
+    pub calibrate: Vec<String>,
+    /// Where the pictures of a file of captions lie; otherwise beside it.
+    #[arg(long, value_name = "DIR", requires = "calibrate")]
+    pub images: Option<PathBuf>,
+    /// How many pictures to calibrate with.
+    #[arg(long, value_name = "N", default_value_t = 512, requires = "calibrate")]
+    pub count: u64,
     /// How scales are chosen.
     #[arg(long, value_enum, default_value_t = ScaleName::Search)]
     pub scale: ScaleName,

@@ -1,29 +1,49 @@
 //! `adem quantize`.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
-use adem_eval::{Align, Table};
-use adem_package::quant::{Method, QuantProgress, QuantReport, QuantizeOptions, Scheme, quantize};
-use adem_package::{Package, PackageError};
+use adem_eval::{Align, Table, calibrate};
+use adem_package::quant::{
+    Activations, Method, QuantProgress, QuantReport, QuantizeOptions, Scheme, TensorReport,
+    quantize,
+};
+use adem_package::{Package, PackageError, WeightSource};
+use adem_pipeline::{Captioner, Sums, Watches};
 
-use crate::args::{QuantizeArgs, ScaleName, SchemeName};
+use crate::args::{DeviceName, QuantizeArgs, ScaleName, SchemeName};
+use crate::dataset::{bad_rows, open};
 use crate::error::CliError;
-use crate::{output, package, stop};
+use crate::progress::ProgressLine;
+use crate::{device, output, package, stop};
 
 /// Writes a quantised package and prints what became of each tensor.
 pub fn run(args: QuantizeArgs) -> Result<(), CliError> {
+    let stop = stop::listen("this part").flag;
+    let refused = |source| CliError::Quantize {
+        package: args.package.clone(),
+        source,
+    };
+    let opening = async {
+        let source = package::source(&args.package).map_err(PackageError::from)?;
+        Package::open(source).await
+    };
+    let package = pollster::block_on(opening).map_err(refused)?;
     let options = QuantizeOptions {
         method: args.scale.into(),
-        keep_float: args.keep_float,
+        keep_float: args.keep_float.clone(),
+        eight_bits: args.q8.clone(),
+        activations: match args.calibrate.as_slice() {
+            [] => BTreeMap::new(),
+            _ => pollster::block_on(activations(&package, &args, &stop))?,
+        },
         ..QuantizeOptions::new(args.scheme.into())
     };
     let terminal = io::stderr().is_terminal();
-    let stop = stop::listen("this part").flag;
     let working = async {
-        let source = package::source(&args.package).map_err(PackageError::from)?;
-        let package = Package::open(source).await?;
         let progress = |now| {
             if terminal {
                 show(&now);
@@ -35,10 +55,7 @@ pub fn run(args: QuantizeArgs) -> Result<(), CliError> {
     if terminal {
         eprintln!();
     }
-    let report = done.map_err(|source| CliError::Quantize {
-        package: args.package,
-        source,
-    })?;
+    let report = done.map_err(refused)?;
     if args.json {
         return output::json(&report);
     }
@@ -47,6 +64,61 @@ pub fn run(args: QuantizeArgs) -> Result<(), CliError> {
         out: &args.out,
     };
     output::line(shown.to_string().trim_end())
+}
+
+/// Bytes that what is known of activations may take: X^T X of an encoder and a decoder of a billion
+/// weights. Weights for which there is no room are calibrated by the squares of their activations.
+const ACTIVATION_BYTES: usize = 4 << 30;
+
+/// What meets the weights of `package` that will be quantised, on pictures.
+async fn activations<S: WeightSource>(
+    package: &Package<S>,
+    args: &QuantizeArgs,
+    stop: &AtomicBool,
+) -> Result<BTreeMap<String, Activations>, CliError> {
+    if let Some(quantised) = &package.manifest().quantisation {
+        let scheme = quantised.tensors.first().map_or("q8", |t| t.scheme.name());
+        return Err(CliError::Quantize {
+            package: args.package.clone(),
+            source: PackageError::Quantised { scheme },
+        });
+    }
+    let bad = bad_rows();
+    let data = open(&args.calibrate, args.images.as_deref(), &bad)?;
+    let device = device::open(DeviceName::Cpu)?;
+    let mut watches = Watches::new(ACTIVATION_BYTES);
+    let model = Captioner::watched(package, |_| {}, &device, &mut watches).await;
+    let model = model.map_err(|source| CliError::Package {
+        package: args.package.clone(),
+        source,
+    })?;
+    let progress = ProgressLine::default();
+    let show = |now| progress.pictures(now, stop);
+    let seen = calibrate(&model, watches, &*data, &bad, args.count, show).await;
+    progress.clear();
+    let seen = seen?.ok_or(PackageError::Stopped);
+    let seen = seen.map_err(|source| CliError::Quantize {
+        package: args.package.clone(),
+        source,
+    })?;
+    let mut activations = BTreeMap::new();
+    for (
+        name,
+        Sums {
+            rows,
+            mut values,
+            columns,
+        },
+    ) in seen
+    {
+        values.iter_mut().for_each(|value| *value /= rows as f32);
+        let each = match values.len() == columns {
+            true => Activations::Squares(values),
+            false => Activations::Products(values),
+        };
+        activations.insert(name, each);
+    }
+    Ok(activations)
 }
 
 impl From<SchemeName> for Scheme {
@@ -79,6 +151,10 @@ fn show(now: &QuantProgress) {
     let _ = io::stderr().flush();
 }
 
+fn percent(share: f64) -> String {
+    format!("{:.2} %", 100.0 * share)
+}
+
 /// The report as a person reads it.
 struct Shown<'a> {
     report: &'a QuantReport,
@@ -95,6 +171,7 @@ impl fmt::Display for Shown<'_> {
             ("largest error", Align::Right),
             ("rms error", Align::Right),
             ("relative", Align::Right),
+            ("in products", Align::Right),
         ]);
         for tensor in &report.tensors {
             let errors = [tensor.max_abs_error, tensor.rms_error];
@@ -104,7 +181,7 @@ impl fmt::Display for Shown<'_> {
             };
             let relative = match tensor.kept {
                 Some(_) => String::new(),
-                None => format!("{:.2} %", 100.0 * tensor.relative_error),
+                None => percent(tensor.relative_error),
             };
             table.row([
                 tensor.name.clone(),
@@ -113,14 +190,24 @@ impl fmt::Display for Shown<'_> {
                 largest,
                 rms,
                 relative,
+                (tensor.product_error).map_or_else(String::new, percent),
             ]);
         }
         writeln!(f, "{table}")?;
         let (before, after) = (report.bytes_before as f64, report.bytes_after as f64);
+        let in_eight = |tensor: &&TensorReport| tensor.kind == Scheme::Q8.name();
+        let eight = match report.scheme {
+            Scheme::Q4 => report.tensors.iter().filter(in_eight).count(),
+            Scheme::Q8 => 0,
+        };
+        let beside = match eight {
+            0 => String::new(),
+            _ => format!(" and {eight} in q8"),
+        };
         writeln!(
             f,
-            "{} of {} tensors in {}; weights {:.2} MB before, {:.2} MB now ({:.1} %)",
-            report.quantised(),
+            "{} of {} tensors in {}{beside}; weights {:.2} MB before, {:.2} MB now ({:.1} %)",
+            report.quantised() - eight,
             report.tensors.len(),
             report.scheme.name(),
             before / 1e6,

@@ -519,6 +519,14 @@ fn captions_are_judged_by_those_of_people() {
     let compared = &compared.objects()[0];
     assert_eq!(compared["captions"]["right"], compared["captions"]["of"]);
     assert_eq!(compared["data"], "captions.jsonl");
+    place.put(
+        "broken.jsonl",
+        b"{\"image\": \"none.png\", \"caption\": \"x\"}\n",
+    );
+    let none = ["eval", "agreement", "--against", "package", "--data"];
+    let none = place.run(&[&none[..], &["broken.jsonl"]].concat());
+    assert_eq!(none.status, 1);
+    assert_says(&none.err, &["broken.jsonl", "holds no picture"]);
 
     for (args, words) in [
         (["--data", "none.tar"], ["none.tar", "none.tar"]),

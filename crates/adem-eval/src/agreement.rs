@@ -131,13 +131,15 @@ impl<'a> Agreement<'a> {
             positions: Tally::default(),
         };
         let started = Instant::now();
+        let mut stopped;
         loop {
             let now = CaptionProgress {
                 done: report.pictures as u64,
                 count: self.count,
                 seconds: started.elapsed().as_secs_f64(),
             };
-            if progress(now).is_break() {
+            stopped = progress(now).is_break();
+            if stopped {
                 break;
             }
             let asked = (self.next)(batch)?;
@@ -146,6 +148,9 @@ impl<'a> Agreement<'a> {
             }
             report.pictures += asked.len();
             compare(model, against, asked, batch, &mut report).await?;
+        }
+        if report.pictures == 0 && !stopped {
+            return Err(EvalError::NoCaptions { data: self.name });
         }
         report.seconds = started.elapsed().as_secs_f64();
         Ok(report)

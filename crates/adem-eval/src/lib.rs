@@ -4,6 +4,7 @@
 //! a callback that can stop it, and returns a serialisable report whose `Display` is a table.
 
 mod agreement;
+mod calibration;
 pub mod captions;
 mod error;
 pub mod scenes;
@@ -11,6 +12,7 @@ mod table;
 mod tally;
 
 pub use agreement::{Agreement, AgreementReport};
+pub use calibration::calibrate;
 pub use error::EvalError;
 pub use table::{Align, Table};
 pub use tally::Tally;

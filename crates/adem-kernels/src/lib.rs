@@ -19,6 +19,7 @@ mod cross_attention;
 mod decode;
 #[cfg(feature = "wgpu")]
 mod gpu;
+mod gram;
 pub mod host;
 mod linear;
 mod matrix;
@@ -41,6 +42,7 @@ pub use cross_attention::{
     CrossAttention, cross_attention, cross_attention_map, cross_attention_onto,
 };
 pub use decode::{Heads, RopeStyle, attention, next_token, rope_append, self_attention};
+pub use gram::{Gram, Sums, Watches};
 pub use linear::{Epilogue, linear};
 pub use matrix::Matrix;
 pub use norm::{layer_norm, rms_norm};

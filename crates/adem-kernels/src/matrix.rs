@@ -6,6 +6,7 @@ use burn::tensor::{DType, Device, Int, Tensor, TensorData, module};
 
 use crate::blocks::{BLOCK, Blocks, Scales, Scheme};
 use crate::cpu::{self, HostMatrix};
+use crate::gram::Gram;
 use crate::variant::Format;
 use crate::{Kernels, host, unpack};
 
@@ -15,6 +16,8 @@ pub struct Matrix {
     pub(crate) values: Values,
     pub(crate) rows: usize,
     pub(crate) columns: usize,
+    /// What wants to know its activations.
+    watch: Option<Arc<Gram>>,
 }
 
 /// How a matrix is held.
@@ -55,14 +58,28 @@ impl ScaleTensor {
 }
 
 impl Matrix {
+    fn of(values: Values, [rows, columns]: [usize; 2]) -> Self {
+        Self {
+            values,
+            rows,
+            columns,
+            watch: None,
+        }
+    }
+
+    /// The same matrix; on the CPU backend `gram` then sees what it is multiplied with.
+    #[must_use]
+    pub fn watched(self, gram: Arc<Gram>) -> Self {
+        Self {
+            watch: Some(gram),
+            ..self
+        }
+    }
+
     /// A float matrix `[n, k]`.
     pub fn float(values: Tensor<2>) -> Self {
         let [rows, columns] = values.dims();
-        Self {
-            values: Values::Float(values),
-            rows,
-            columns,
-        }
+        Self::of(Values::Float(values), [rows, columns])
     }
 
     /// A float matrix `[n, k]` that will never change: on the CPU backend it lies in the program's
@@ -74,14 +91,8 @@ impl Matrix {
         }
         let [rows, columns] = values.dims();
         let host = HostMatrix::float([rows, columns], host::floats(values));
-        Self {
-            values: Values::Host {
-                matrix: Arc::new(host),
-                device,
-            },
-            rows,
-            columns,
-        }
+        let matrix = Arc::new(host);
+        Self::of(Values::Host { matrix, device }, [rows, columns])
     }
 
     /// A matrix in blocks. It stays packed on devices that multiply packed weights (see
@@ -125,11 +136,7 @@ impl Matrix {
                 }
             }
         };
-        Self {
-            values,
-            rows,
-            columns,
-        }
+        Self::of(values, [rows, columns])
     }
 
     /// Matrices of as many columns, stored alike, below one another; `None` where they differ or
@@ -169,11 +176,8 @@ impl Matrix {
                 scales: Box::new(stacked_scales(scales.collect())),
             }
         };
-        Some(Self {
-            values,
-            rows: parts.iter().map(|part| part.rows).sum(),
-            columns,
-        })
+        let rows = parts.iter().map(|part| part.rows).sum();
+        Some(Self::of(values, [rows, columns]))
     }
 
     /// Scales on the device, and how many of them.
@@ -273,6 +277,9 @@ impl Matrix {
     /// `x W^T + bias` in Burn's own operations, or in the program's memory on the CPU backend.
     pub(crate) fn times(&self, x: Tensor<3>, bias: Option<Tensor<1>>) -> Tensor<3> {
         let (device, [batch, rows, _]) = (x.device(), x.dims());
+        if let Some(gram) = &self.watch {
+            gram.add(&x);
+        }
         let mut y = match &self.values {
             Values::Host { matrix, .. } => matrix.times(&host::view(&x)),
             Values::Float(values) if crate::on_host(&device) => {

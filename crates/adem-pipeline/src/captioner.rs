@@ -8,7 +8,7 @@ use adem_data::image::{Limits, RgbImage, decode, pixels};
 use adem_data::prompt::prompt_room;
 use adem_data::tokenizer::Tokenizer;
 use adem_kernels::variant::Format;
-use adem_kernels::{Report, host, self_test_once, tune_once};
+use adem_kernels::{Report, Watches, host, self_test_once, tune_once};
 use adem_model::config::AdemConfig;
 use adem_model::nn::Builder;
 use adem_model::{AdemVl, GenerationOptions, ModelConfig, Prefix, Sampler, Sampling, VisualPrompt};
@@ -61,10 +61,35 @@ impl Captioner {
         progress: impl FnMut(Progress),
         device: &Device,
     ) -> Result<Self, PipelineError> {
+        Self::build(package, progress, device, None).await
+    }
+
+    /// [`from_package`](Self::from_package) of a float package on the CPU backend, with `watches`
+    /// that see what its weights are multiplied with.
+    ///
+    /// # Errors
+    /// Those of [`from_package`](Self::from_package).
+    pub async fn watched<S: WeightSource>(
+        package: &Package<S>,
+        progress: impl FnMut(Progress),
+        device: &Device,
+        watches: &mut Watches,
+    ) -> Result<Self, PipelineError> {
+        Self::build(package, progress, device, Some(watches)).await
+    }
+
+    async fn build<S: WeightSource>(
+        package: &Package<S>,
+        progress: impl FnMut(Progress),
+        device: &Device,
+        watches: Option<&mut Watches>,
+    ) -> Result<Self, PipelineError> {
         let config = check::model_config(package.manifest())?;
         let settings = check::settings(package.manifest().clone(), package.tokenizer(), &config)?;
         let mut source = Streamed::load(package, progress, device).await?;
-        let mut builder = Builder::new(&mut source, device).for_inference();
+        let mut builder = Builder::new(&mut source, device)
+            .for_inference()
+            .watched(watches);
         let model = AdemVl::build(&config, &mut builder)?;
         source.finish()?;
         let mut formats = vec![Format::Float, Format::Across];

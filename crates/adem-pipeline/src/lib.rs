@@ -39,6 +39,7 @@ pub mod testing;
 mod timing;
 
 pub use adem_kernels::Report as KernelReport;
+pub use adem_kernels::{Sums, Watches};
 pub use adem_model::{Beams, Sampling, Sight};
 pub use adem_package::Progress;
 pub use batch::{Ask, Features};

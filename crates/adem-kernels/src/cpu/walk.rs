@@ -30,8 +30,8 @@ pub(super) fn walk<const W: usize, A: Copy>(
     for first in 0..apart {
         let tile = [0, 1, 2, 3].map(|stream| stream * apart + first);
         for token in 0..tokens {
-            let sums = sums(part, tile, x.token(token), rule);
-            for (row, sum) in tile.into_iter().zip(sums) {
+            let found = sums(part, tile, x.token(token), rule);
+            for (row, sum) in tile.into_iter().zip(found) {
                 out[row * tokens + token] = finish(sum);
             }
         }

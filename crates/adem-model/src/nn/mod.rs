@@ -5,7 +5,7 @@
 
 mod weight;
 
-use adem_kernels::{Matrix, host, ops};
+use adem_kernels::{Matrix, Watches, host, ops};
 use burn::module::{Module, Param};
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
@@ -19,6 +19,7 @@ pub struct Builder<'a> {
     device: &'a Device,
     frozen: DType,
     inference: bool,
+    watches: Option<&'a mut Watches>,
     numbers: usize,
 }
 
@@ -30,6 +31,7 @@ impl<'a> Builder<'a> {
             device,
             frozen: DType::F32,
             inference: false,
+            watches: None,
             numbers: 0,
         }
     }
@@ -48,6 +50,14 @@ impl<'a> Builder<'a> {
     #[must_use]
     pub fn for_inference(mut self) -> Self {
         self.inference = true;
+        self
+    }
+
+    /// What meets each float matrix of a model [for inference](Self::for_inference) on the CPU
+    /// backend goes to `watches`, under the weight's name.
+    #[must_use]
+    pub fn watched(mut self, watches: Option<&'a mut Watches>) -> Self {
+        self.watches = watches;
         self
     }
 
@@ -130,7 +140,12 @@ impl<'a> Builder<'a> {
         }
         if self.inference && adem_kernels::on_host(self.device) {
             let values = self.tensor(placed, name, shape)?;
-            return Ok(Weight::Fixed(Box::new(Matrix::fixed(weight::flat(values)))));
+            let matrix = Matrix::fixed(weight::flat(values));
+            let matrix = match &mut self.watches {
+                Some(watches) => matrix.watched(watches.of(name, shape[1..].iter().product())),
+                None => matrix,
+            };
+            return Ok(Weight::Fixed(Box::new(matrix)));
         }
         // Convolutions are small, and the first to see the picture.
         if D != 2 || self.frozen == DType::F32 || AdemVl::is_trained(name) {

@@ -149,7 +149,7 @@ fn fit(unit: &[f32; BLOCK], weight: &[f32; BLOCK], inverse: f32, scheme: Scheme)
 
 /// The code nearest to `value`, ties to even.
 #[inline(always)]
-fn nearest(value: f32, scheme: Scheme) -> f32 {
+pub(super) fn nearest(value: f32, scheme: Scheme) -> f32 {
     // Adding 1.5 * 2^23 leaves no bit for a fraction; unlike a call it becomes vector code on
     // every processor.
     const NO_FRACTION: f32 = 12_582_912.0;

@@ -31,9 +31,12 @@ pub struct QuantizeOptions {
     /// Weights left float: patterns of whole names, in which `*` stands for any characters and
     /// `?` for one.
     pub keep_float: Vec<String>,
-    /// By a weight's name, what an error in each of its columns costs: finite numbers, none
-    /// negative. Weights not named have columns of equal importance.
-    pub importance: BTreeMap<String, Vec<f32>>,
+    /// Weights in eight bits where the scheme is of four, unless they are left float: patterns as
+    /// those of `keep_float`. No effect where the scheme is of eight.
+    pub eight_bits: Vec<String>,
+    /// By a weight's name, the activations that meet it; of no effect for those that stay float. Of
+    /// weights that are not named every error counts the same.
+    pub activations: BTreeMap<String, Activations>,
     /// Longest shard, bytes; at most [`limits::SHARD_BYTES`].
     pub shard_bytes: u64,
 }
@@ -46,9 +49,46 @@ impl QuantizeOptions {
             method: Method::default(),
             scale_type: ScaleType::default(),
             keep_float: Vec::new(),
-            importance: BTreeMap::new(),
+            eight_bits: Vec::new(),
+            activations: BTreeMap::new(),
             shard_bytes: limits::SHARD_BYTES,
         }
+    }
+}
+
+/// What is known of the activations x `[cols]` that meet a weight: finite numbers, none of those that
+/// are squares negative.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Activations {
+    /// The mean of their squares, `[cols]`: errors count by it.
+    Squares(Vec<f32>),
+    /// The mean of `x x^T`, `[cols, cols]`: the error of the product counts, and columns make up for
+    /// one another's ([`Feedback`](super::Feedback)).
+    Products(Vec<f32>),
+}
+
+impl Activations {
+    /// Why they are not those of a weight with `cols` columns.
+    fn fault(&self, cols: usize) -> Option<String> {
+        let (values, count) = match self {
+            Self::Squares(values) => (values, cols),
+            Self::Products(values) => (values, cols.saturating_mul(cols)),
+        };
+        if values.len() != count {
+            let found = values.len();
+            return Some(format!("{found} numbers for {cols} columns, not {count}"));
+        }
+        let square = |index: usize| match self {
+            Self::Squares(_) => true,
+            Self::Products(_) => index / cols == index % cols,
+        };
+        let bad =
+            |(index, value): (usize, &f32)| !value.is_finite() || (square(index) && *value < 0.0);
+        let index = values.iter().enumerate().position(bad)?;
+        let (column, value) = (index % cols, values[index]);
+        Some(format!(
+            "{value} for column {column}; it must be finite, and a square not negative"
+        ))
     }
 }
 
@@ -159,10 +199,10 @@ impl<S: WeightSource, P: FnMut(QuantProgress)> Run<'_, S, P> {
             quantisation: Some(Quantisation {
                 block: BLOCK,
                 method: self.options.method,
-                importance: !self.options.importance.is_empty(),
+                importance: !self.options.activations.is_empty(),
                 keep_float: self.options.keep_float.clone(),
                 source: Digest::of(&before.to_bytes()?),
-                tensors: plan.manifest(self.options),
+                tensors: plan.manifest(self.options.scale_type),
             }),
             tokenizer: TokenizerEntry {
                 file: commit.add(TOKENIZER_FILE, tokenizer),

@@ -3,7 +3,8 @@
 #[cfg(not(target_arch = "wasm32"))]
 use rayon::prelude::*;
 
-use super::choose::{choose, largest};
+use super::choose::{choose, largest, nearest};
+use super::feedback::Feedback;
 use super::pack::pack;
 use super::view::decode_row;
 use super::{BLOCK, Geometry, Method, ScaleType, Scheme};
@@ -17,9 +18,18 @@ pub struct Recipe<'a> {
     pub scale: ScaleType,
     /// How scales are chosen.
     pub method: Method,
-    /// What an error in each column costs, `[cols]`, finite and not negative: the mean square of
-    /// the activation that meets it, say. [`Method::Search`] minimises the error so weighted.
-    pub importance: Option<&'a [f32]>,
+    /// What errors cost; equally much everywhere where nothing is known.
+    pub importance: Option<Importance<'a>>,
+}
+
+/// What errors of a weight cost. [`Method::Search`] minimises them so weighted.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Importance<'a> {
+    /// In each column, `[cols]`, finite and not negative: the mean square of the activation that
+    /// meets it, say.
+    Columns(&'a [f32]),
+    /// In the product with the activations; columns make up for one another's errors.
+    Product(&'a Feedback),
 }
 
 /// Quantised rows.
@@ -54,6 +64,9 @@ pub struct Errors {
     pub squares: f64,
     /// Sum of `w^2`.
     pub weight_squares: f64,
+    /// Squared error of the product with the activations, and the squared product, in the mean;
+    /// 0 where no [`Importance::Product`] was known.
+    pub product: (f64, f64),
 }
 
 impl Errors {
@@ -62,6 +75,8 @@ impl Errors {
         self.max_abs = self.max_abs.max(more.max_abs);
         self.squares += more.squares;
         self.weight_squares += more.weight_squares;
+        self.product.0 += more.product.0;
+        self.product.1 += more.product.1;
     }
 }
 
@@ -108,7 +123,12 @@ pub fn encode(values: &[f32], cols: usize, recipe: &Recipe) -> Result<Blocks, En
     }
     let sound =
         |each: &[f32]| each.len() == cols && each.iter().all(|v| v.is_finite() && *v >= 0.0);
-    if recipe.importance.is_some_and(|each| !sound(each)) {
+    let fits = match recipe.importance {
+        None => true,
+        Some(Importance::Columns(each)) => sound(each),
+        Some(Importance::Product(feedback)) => feedback.cols() == cols,
+    };
+    if !fits {
         return Err(EncodeError::Importance { cols });
     }
     let largest = largest(recipe.scheme, recipe.scale);
@@ -150,24 +170,81 @@ pub fn encode(values: &[f32], cols: usize, recipe: &Recipe) -> Result<Blocks, En
 
 fn encode_row(values: &[f32], words: &mut [u32], scales: &mut [f32], recipe: &Recipe) -> Errors {
     let mut errors = Errors::default();
+    let mut row = Row::new(values, recipe);
     let places = words.chunks_exact_mut(recipe.scheme.words()).zip(scales);
     for (index, (words, scale)) in places.enumerate() {
         let start = index * BLOCK;
-        let block = padded(values, start);
-        let importance = recipe.importance.map(|each| padded(each, start));
-        let choice = choose(&block, importance.as_ref(), recipe);
-        pack(recipe.scheme, &choice.codes, words);
-        *scale = choice.scale;
-        for (value, code) in block.iter().zip(choice.codes) {
-            let off = f64::from(*value) - f64::from(f32::from(code) * choice.scale);
-            errors.add(&Errors {
-                max_abs: off.abs(),
-                squares: off * off,
-                weight_squares: f64::from(*value) * f64::from(*value),
-            });
+        let (codes, chosen) = row.block(start, &mut errors);
+        pack(recipe.scheme, &codes, words);
+        *scale = chosen;
+        for (value, code) in padded(values, start).iter().zip(codes) {
+            let off = f64::from(*value) - f64::from(f32::from(code) * chosen);
+            errors.max_abs = errors.max_abs.max(off.abs());
+            errors.squares += off * off;
+            errors.weight_squares += f64::from(*value) * f64::from(*value);
         }
     }
     errors
+}
+
+/// A row whose blocks are chosen from left to right.
+struct Row<'a> {
+    values: &'a [f32],
+    recipe: &'a Recipe<'a>,
+    /// How far off the columns are that are done, where others make up for it.
+    off: Vec<f32>,
+}
+
+impl<'a> Row<'a> {
+    fn new(values: &'a [f32], recipe: &'a Recipe<'a>) -> Self {
+        let off = match recipe.importance {
+            Some(Importance::Product(_)) => vec![0.0; values.len()],
+            _ => Vec::new(),
+        };
+        Self {
+            values,
+            recipe,
+            off,
+        }
+    }
+
+    /// Codes and scale of the block at `start`.
+    fn block(&mut self, start: usize, errors: &mut Errors) -> ([i8; BLOCK], f32) {
+        let mut block = padded(self.values, start);
+        let columns = start..self.values.len().min(start + BLOCK);
+        let (importance, feedback) = match self.recipe.importance {
+            None => (None, None),
+            Some(Importance::Columns(each)) => (Some(padded(each, start)), None),
+            Some(Importance::Product(feedback)) => {
+                (Some(padded(feedback.costs(), start)), Some(feedback))
+            }
+        };
+        if let Some(feedback) = feedback {
+            let largest = largest(self.recipe.scheme, self.recipe.scale);
+            for (value, k) in block.iter_mut().zip(columns.clone()) {
+                *value = (*value + feedback.onto(k, 0..start, &self.off)).clamp(-largest, largest);
+            }
+        }
+        let choice = choose(&block, importance.as_ref(), self.recipe);
+        let scale = choice.scale;
+        let Some(feedback) = feedback else {
+            return (choice.codes, scale);
+        };
+        let mut codes = [0; BLOCK];
+        for (column, k) in columns.enumerate() {
+            let wanted = block[column] + feedback.onto(k, start..k, &self.off);
+            if scale != 0.0 {
+                codes[column] = nearest(wanted / scale, self.recipe.scheme) as i8;
+            }
+            let found = f32::from(codes[column]) * scale;
+            self.off[k] = self.values[k] - found;
+            let cost = f64::from(feedback.costs()[k]);
+            let whole = self.values[k] + feedback.onto(k, 0..k, self.values);
+            errors.product.0 += cost * f64::from(wanted - found).powi(2);
+            errors.product.1 += cost * f64::from(whole).powi(2);
+        }
+        (codes, scale)
+    }
 }
 
 /// The block that starts at `start`, filled up with zeros.

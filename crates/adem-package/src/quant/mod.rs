@@ -38,12 +38,14 @@
 //! with `s` as stored. The baseline, [`Method::Rtn`], takes `s` = largest `|w|` of the block over 7
 //! or 127, rounded to the scale's type, upwards where that is needed to keep every
 //! `|w - c * s| <= s / 2`. [`Method::Search`] takes the scale of least squared error among many and
-//! never a worse one than the baseline's.
+//! never a worse one than the baseline's. Where it is known what activations a weight meets, errors
+//! are weighted by it, and columns may make up for one another's ([`Importance`]).
 
 mod choose;
 #[cfg(not(target_arch = "wasm32"))]
 mod convert;
 mod encode;
+mod feedback;
 mod manifest;
 mod pack;
 #[cfg(not(target_arch = "wasm32"))]
@@ -57,8 +59,9 @@ use serde::{Deserialize, Serialize};
 use crate::dtype::Dtype;
 
 #[cfg(not(target_arch = "wasm32"))]
-pub use convert::{QuantProgress, QuantizeOptions, quantize};
-pub use encode::{Blocks, EncodeError, Errors, Recipe, encode};
+pub use convert::{Activations, QuantProgress, QuantizeOptions, quantize};
+pub use encode::{Blocks, EncodeError, Errors, Importance, Recipe, encode};
+pub use feedback::Feedback;
 pub(crate) use manifest::{Part, SCALE_SUFFIX, WORDS_SUFFIX};
 pub use manifest::{QuantTensor, Quantisation};
 #[cfg(not(target_arch = "wasm32"))]

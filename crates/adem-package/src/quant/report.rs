@@ -48,6 +48,10 @@ pub struct TensorReport {
     pub rms_error: f64,
     /// Root of the squared differences over the squared values.
     pub relative_error: f64,
+    /// Root of the squared differences of its products with the activations it was calibrated with,
+    /// over the squared products.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub product_error: Option<f64>,
 }
 
 impl TensorReport {
@@ -71,6 +75,8 @@ impl TensorReport {
             max_abs_error: errors.max_abs,
             rms_error: over(errors.squares, elements).sqrt(),
             relative_error: over(errors.squares, errors.weight_squares).sqrt(),
+            product_error: (errors.product.1 > 0.0)
+                .then(|| (errors.product.0 / errors.product.1).sqrt()),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! What blocks keep of weights, and what they cannot hold.
 
 use adem_package::quant::{
-    BLOCK, Blocks, EncodeError, Geometry, Method, Recipe, ScaleType, Scheme, encode,
+    BLOCK, Blocks, EncodeError, Feedback, Geometry, Importance, Method, Recipe, ScaleType, Scheme,
+    encode,
 };
 use proptest::prelude::*;
 
@@ -79,7 +80,11 @@ proptest! {
             for scheme in SCHEMES {
                 for scale in SCALES {
                     let [plain, searched] = METHODS.map(|method| {
-                        let recipe = Recipe { importance, ..recipe(scheme, scale, method) };
+                        let weighted = importance.map(Importance::Columns);
+                        let recipe = Recipe {
+                            importance: weighted,
+                            ..recipe(scheme, scale, method)
+                        };
                         let blocks = encode(&values, cols, &recipe).unwrap();
                         squares(&values, &decoded(&blocks, scheme, rows, cols), cols, importance)
                     });
@@ -161,7 +166,7 @@ fn importance_moves_the_error_to_columns_that_matter_less() {
     let importance: Vec<f32> = (0..32).map(|i| if i < 4 { 100.0 } else { 0.01 }).collect();
     let [plain, weighted] = [None, Some(&importance[..])].map(|importance| {
         let recipe = Recipe {
-            importance,
+            importance: importance.map(Importance::Columns),
             ..recipe(Scheme::Q4, ScaleType::F32, Method::Search)
         };
         let blocks = encode(&values, 32, &recipe).unwrap();
@@ -252,10 +257,151 @@ fn what_are_no_rows_is_refused() {
         &[1.0, f32::INFINITY],
     ] {
         let recipe = Recipe {
-            importance: Some(importance),
+            importance: Some(Importance::Columns(importance)),
             ..rtn
         };
         let error = encode(&[0.0; 4], 2, &recipe).unwrap_err();
         assert_eq!(error, EncodeError::Importance { cols: 2 });
     }
+}
+
+/// Rows of activations `[count, cols]` whose columns depend on one another, and the mean of their
+/// products.
+fn activations(cols: usize, count: usize, seed: u64) -> (Vec<f32>, Vec<f32>) {
+    let mut state = seed | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+    };
+    let mut rows = vec![0.0; cols * count];
+    for row in rows.chunks_exact_mut(cols) {
+        let mut before = 0.0;
+        for (column, value) in row.iter_mut().enumerate() {
+            before = 0.8 * before + next() * (1.0 + (column % 5) as f32);
+            *value = before;
+        }
+    }
+    let mut products = vec![0.0; cols * cols];
+    for row in rows.chunks_exact(cols) {
+        for (i, a) in row.iter().enumerate() {
+            for (j, b) in row.iter().enumerate() {
+                products[i * cols + j] += a * b / count as f32;
+            }
+        }
+    }
+    (rows, products)
+}
+
+/// Squared error of the products of weights `[rows, cols]` with activations.
+fn product_error(values: &[f32], found: &[f32], cols: usize, activations: &[f32]) -> f64 {
+    let off: Vec<f64> = values
+        .iter()
+        .zip(found)
+        .map(|(a, b)| f64::from(a - b))
+        .collect();
+    let mut sum = 0.0;
+    for off in off.chunks_exact(cols) {
+        for x in activations.chunks_exact(cols) {
+            let product: f64 = off.iter().zip(x).map(|(off, x)| off * f64::from(*x)).sum();
+            sum += product * product;
+        }
+    }
+    sum
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn columns_that_make_up_for_one_another_err_less_in_the_product(
+        cols in 2usize..=100,
+        seed in 1u64..,
+        scheme in proptest::sample::select(SCHEMES.to_vec()),
+        method in proptest::sample::select(METHODS.to_vec()),
+    ) {
+        const ROWS: usize = 12;
+        let (seen, products) = activations(cols, 300, seed);
+        let values: Vec<f32> = activations(cols, ROWS, seed ^ 0x5555).0;
+        let feedback = Feedback::new(&products, cols).unwrap();
+        let plain = recipe(scheme, ScaleType::F32, method);
+        let fed = Recipe { importance: Some(Importance::Product(&feedback)), ..plain };
+        let [plain, fed] = [plain, fed].map(|recipe| encode(&values, cols, &recipe).unwrap());
+        let error = |blocks: &Blocks| {
+            product_error(&values, &decoded(blocks, scheme, ROWS, cols), cols, &seen)
+        };
+        prop_assert!(error(&fed) < error(&plain), "{} of {}", error(&fed), error(&plain));
+        // What is reported is that error, but for the little that is added to the diagonal.
+        let told = fed.errors.product.0 * 300.0;
+        prop_assert!((0.9..1.5).contains(&(told / error(&fed))), "{told} of {}", error(&fed));
+        prop_assert_eq!(plain.errors.product, (0.0, 0.0));
+    }
+}
+
+#[test]
+fn without_correlation_feedback_is_importance() {
+    let cols = 40;
+    let values = activations(cols, 6, 7).0;
+    let squares: Vec<f32> = (0..cols).map(|i| 0.5 + (i % 3) as f32).collect();
+    let mean = squares.iter().sum::<f32>() / cols as f32;
+    let mut products = vec![0.0; cols * cols];
+    for (i, square) in squares.iter().enumerate() {
+        products[i * cols + i] = *square;
+    }
+    let feedback = Feedback::new(&products, cols).unwrap();
+    let damped: Vec<f32> = squares.iter().map(|square| square + 0.01 * mean).collect();
+    for (cost, square) in feedback.costs().iter().zip(&damped) {
+        assert!((cost - square).abs() < 1e-5, "{cost} {square}");
+    }
+    let plain = recipe(Scheme::Q4, ScaleType::F16, Method::Search);
+    let [fed, weighted] = [
+        Importance::Product(&feedback),
+        Importance::Columns(feedback.costs()),
+    ]
+    .map(|importance| {
+        let importance = Some(importance);
+        encode(
+            &values,
+            cols,
+            &Recipe {
+                importance,
+                ..plain
+            },
+        )
+        .unwrap()
+    });
+    assert_eq!((fed.words, fed.scales), (weighted.words, weighted.scales));
+}
+
+#[test]
+fn activations_that_say_nothing_give_no_feedback_and_odd_ones_no_nonsense() {
+    assert_eq!(Feedback::new(&[], 0), None);
+    assert_eq!(Feedback::new(&[1.0; 3], 2), None);
+    assert_eq!(Feedback::new(&[0.0; 4], 2), None);
+    assert_eq!(Feedback::new(&[f32::NAN; 4], 2), None);
+    // All columns the same, one of them dead, and a matrix that is of no activations at all.
+    for products in [
+        [1.0, 1.0, 1.0, 1.0],
+        [0.0, 0.0, 0.0, 1.0],
+        [1.0, 9.0, 9.0, 1.0],
+    ] {
+        let Some(feedback) = Feedback::new(&products, 2) else {
+            continue;
+        };
+        let recipe = Recipe {
+            importance: Some(Importance::Product(&feedback)),
+            ..recipe(Scheme::Q4, ScaleType::F16, Method::Search)
+        };
+        let values = [3.0, -0.2, 1e-30, 65000.0];
+        let blocks = encode(&values, 2, &recipe).unwrap();
+        assert!(blocks.scales.iter().all(|scale| scale.is_finite()));
+    }
+    let feedback = Feedback::new(&[1.0, 0.0, 0.0, 1.0], 2).unwrap();
+    let other = Recipe {
+        importance: Some(Importance::Product(&feedback)),
+        ..recipe(Scheme::Q4, ScaleType::F16, Method::Search)
+    };
+    let error = encode(&[0.0; 6], 3, &other).unwrap_err();
+    assert_eq!(error, EncodeError::Importance { cols: 3 });
 }

@@ -1,7 +1,7 @@
 //! Self-critical sequence training (arXiv 1612.00563): captions that the model draws itself become
 //! likelier or less likely by their CIDEr-D, beside the others of the same picture (arXiv
 //! 2003.09971). What fits the batch's other pictures as well may count against a caption (after
-//! CIDErBtw, arXiv 2007.06877): otherwise captions become alike.
+//! CIDErBtw, arXiv 2007.06877), meant to keep captions from becoming alike.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

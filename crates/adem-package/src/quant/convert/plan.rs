@@ -8,9 +8,9 @@ use crate::dtype::{Dtype, Element};
 use crate::error::PackageError;
 use crate::header::Entry;
 use crate::manifest::ShardEntry;
-use crate::quant::Geometry;
 use crate::quant::manifest::{Part, QuantTensor};
 use crate::quant::rule::{Kept, kept, matches};
+use crate::quant::{Geometry, ScaleType, Scheme};
 use crate::write::Slot;
 
 /// Every tensor of the package, sorted by name, and where it goes.
@@ -38,7 +38,7 @@ pub(super) struct Planned<'a> {
 #[derive(Clone, Copy)]
 pub(super) enum Fate {
     Kept(Kept),
-    Quantised(Geometry),
+    Quantised(Geometry, Scheme),
 }
 
 impl<'a> Plan<'a> {
@@ -60,7 +60,8 @@ impl<'a> Plan<'a> {
             slots: Vec::new(),
             owner: Vec::new(),
         };
-        let mut used = HashSet::new();
+        let mut keep_float = Patterns::new(&options.keep_float);
+        let mut eight_bits = Patterns::new(&options.eight_bits);
         for (name, (file, entry)) in sorted {
             let Element::Float(dtype) = entry.element else {
                 return Err(PackageError::Dtype {
@@ -69,36 +70,25 @@ impl<'a> Plan<'a> {
                     found: entry.element.name().to_owned(),
                 });
             };
-            let QuantizeOptions {
-                scheme, scale_type, ..
-            } = *options;
-            let by_rule = kept(&name, &entry.shape, entry.span.len(), scheme, scale_type);
-            let fate = match (by_rule, Geometry::of(&entry.shape)) {
+            let (bytes, scale) = (entry.span.len(), options.scale_type);
+            let by_rule = |scheme| kept(&name, &entry.shape, bytes, scheme, scale);
+            let fate = match (by_rule(options.scheme), Geometry::of(&entry.shape)) {
                 (None, Some(geometry)) => {
-                    let mut asked = false;
-                    for (index, pattern) in options.keep_float.iter().enumerate() {
-                        if matches(pattern, &name) {
-                            used.insert(index);
-                            asked = true;
-                        }
-                    }
-                    if asked {
-                        Fate::Kept(Kept::Asked)
-                    } else {
-                        Fate::Quantised(geometry)
+                    let (float, eight) = (keep_float.fit(&name), eight_bits.fit(&name));
+                    match by_rule(Scheme::Q8) {
+                        _ if float => Fate::Kept(Kept::Asked),
+                        Some(reason) if eight => Fate::Kept(reason),
+                        None if eight => Fate::Quantised(geometry, Scheme::Q8),
+                        _ => Fate::Quantised(geometry, options.scheme),
                     }
                 }
                 (reason, _) => Fate::Kept(reason.unwrap_or(Kept::NoGain)),
             };
             plan.push(file, name, dtype, entry, fate, options)?;
         }
-        let unused = (0..options.keep_float.len()).find(|index| !used.contains(index));
-        if let Some(index) = unused {
-            return Err(PackageError::Pattern {
-                pattern: options.keep_float[index].clone(),
-            });
-        }
-        plan.check_importance(options)?;
+        keep_float.check()?;
+        eight_bits.check()?;
+        plan.check_activations(options)?;
         plan.check_names()?;
         Ok(plan)
     }
@@ -117,8 +107,9 @@ impl<'a> Plan<'a> {
             Fate::Kept(_) => self
                 .slots
                 .push(Slot::new(&name, entry.element, &entry.shape)?),
-            Fate::Quantised(geometry) => {
-                let tensor = quant_tensor(&name, &entry.shape, geometry, options);
+            Fate::Quantised(geometry, scheme) => {
+                let scale = options.scale_type;
+                let tensor = quant_tensor(&name, &entry.shape, geometry, scheme, scale);
                 for part in [Part::Words, Part::Scales] {
                     let (element, shape) = tensor.stored(part, geometry);
                     self.slots
@@ -146,45 +137,39 @@ impl<'a> Plan<'a> {
     }
 
     /// The manifest's list of quantised weights.
-    pub fn manifest(&self, options: &QuantizeOptions) -> Vec<QuantTensor> {
-        let quantised = self.tensors.iter().filter_map(|tensor| match tensor.fate {
-            Fate::Quantised(geometry) => Some((tensor, geometry)),
+    pub fn manifest(&self, scale: ScaleType) -> Vec<QuantTensor> {
+        let entry = |tensor: &Planned| match tensor.fate {
+            Fate::Quantised(geometry, scheme) => {
+                let Planned { name, shape, .. } = tensor;
+                Some(quant_tensor(name, shape, geometry, scheme, scale))
+            }
             Fate::Kept(_) => None,
-        });
-        quantised
-            .map(|(tensor, geometry)| quant_tensor(&tensor.name, &tensor.shape, geometry, options))
-            .collect()
+        };
+        self.tensors.iter().filter_map(entry).collect()
     }
 
-    fn check_importance(&self, options: &QuantizeOptions) -> Result<(), PackageError> {
+    fn check_activations(&self, options: &QuantizeOptions) -> Result<(), PackageError> {
         let mut columns = BTreeMap::new();
         for tensor in &self.tensors {
-            if let Fate::Quantised(geometry) = tensor.fate {
-                columns.insert(&tensor.name, geometry.cols);
-            }
+            let quantised = match tensor.fate {
+                Fate::Quantised(geometry, _) => Some(geometry.cols),
+                Fate::Kept(_) => None,
+            };
+            columns.insert(&tensor.name, quantised);
         }
-        if columns.is_empty() {
+        if columns.values().all(Option::is_none) {
             return Err(PackageError::NothingToQuantise);
         }
-        for (name, each) in &options.importance {
-            let refuse = |reason: String| PackageError::Importance {
-                tensor: name.clone(),
-                reason,
+        for (name, each) in &options.activations {
+            let fault = match columns.get(name) {
+                None => Some("no weight has that name".to_owned()),
+                Some(cols) => cols.and_then(|cols| each.fault(cols)),
             };
-            let Some(cols) = columns.get(name) else {
-                return Err(refuse(
-                    "no weight of that name would be quantised".to_owned(),
-                ));
-            };
-            if each.len() != *cols {
-                return Err(refuse(format!("{} numbers for {cols} columns", each.len())));
-            }
-            let bad = |value: &f32| !(value.is_finite() && *value >= 0.0);
-            if let Some(column) = each.iter().position(bad) {
-                return Err(refuse(format!(
-                    "{} for column {column}; it must be finite and not negative",
-                    each[column]
-                )));
+            if let Some(reason) = fault {
+                return Err(PackageError::Importance {
+                    tensor: name.clone(),
+                    reason,
+                });
             }
         }
         Ok(())
@@ -203,16 +188,54 @@ impl<'a> Plan<'a> {
     }
 }
 
+/// Patterns of names, and which have fitted one.
+struct Patterns<'a> {
+    list: &'a [String],
+    used: Vec<bool>,
+}
+
+impl<'a> Patterns<'a> {
+    fn new(list: &'a [String]) -> Self {
+        Self {
+            list,
+            used: vec![false; list.len()],
+        }
+    }
+
+    /// Whether one of them fits `name`.
+    fn fit(&mut self, name: &str) -> bool {
+        let mut any = false;
+        for (pattern, used) in self.list.iter().zip(&mut self.used) {
+            let fits = matches(pattern, name);
+            *used |= fits;
+            any |= fits;
+        }
+        any
+    }
+
+    /// Refuses one that has fitted no name.
+    fn check(&self) -> Result<(), PackageError> {
+        let unused = self.list.iter().zip(&self.used).find(|(_, used)| !**used);
+        match unused {
+            None => Ok(()),
+            Some((pattern, _)) => Err(PackageError::Pattern {
+                pattern: pattern.clone(),
+            }),
+        }
+    }
+}
+
 fn quant_tensor(
     name: &str,
     shape: &[usize],
     geometry: Geometry,
-    options: &QuantizeOptions,
+    scheme: Scheme,
+    scale: ScaleType,
 ) -> QuantTensor {
     QuantTensor {
         name: name.to_owned(),
-        scheme: options.scheme,
-        scale: options.scale_type,
+        scheme,
+        scale,
         shape: shape.to_vec(),
         in_padded: geometry.padded(),
     }

@@ -3,13 +3,13 @@
 use tempfile::NamedTempFile;
 
 use super::plan::{Fate, Plan, Planned};
-use super::{QuantProgress, Run};
+use super::{Activations, QuantProgress, Run};
 use crate::digest::Digest;
 use crate::error::PackageError;
 use crate::limits;
 use crate::package::check_finite;
-use crate::quant::encode::{EncodeError, Errors, Recipe, encode};
-use crate::quant::{Geometry, TensorReport};
+use crate::quant::encode::{EncodeError, Errors, Importance, Recipe, encode};
+use crate::quant::{Feedback, Geometry, Scheme, TensorReport};
 use crate::source::WeightSource;
 use crate::write::{Layout, put, sealed};
 
@@ -46,10 +46,11 @@ impl<S: WeightSource, P: FnMut(QuantProgress)> Run<'_, S, P> {
             let slots = &plan.slots[planned.slots.clone()];
             let places = &start[planned.slots.clone()];
             let (kind, kept, errors) = match (planned.fate, places) {
-                (Fate::Quantised(geometry), &[words, scales]) => {
+                (Fate::Quantised(geometry, scheme), &[words, scales]) => {
                     let places = (words as u64, scales as u64);
-                    let errors = self.blocks(planned, geometry, places, &mut staged).await?;
-                    (self.options.scheme.name(), None, errors)
+                    let kind = (geometry, scheme);
+                    let errors = self.blocks(planned, kind, places, &mut staged).await?;
+                    (scheme.name(), None, errors)
                 }
                 (Fate::Kept(reason), &[place]) => {
                     self.floats(planned, place as u64, &mut staged).await?;
@@ -98,7 +99,7 @@ impl<S: WeightSource, P: FnMut(QuantProgress)> Run<'_, S, P> {
     async fn blocks(
         &mut self,
         tensor: &Planned<'_>,
-        geometry: Geometry,
+        (geometry, scheme): (Geometry, Scheme),
         (mut words_place, mut scales_place): (u64, u64),
         staged: &mut NamedTempFile,
     ) -> Result<Errors, PackageError> {
@@ -110,11 +111,17 @@ impl<S: WeightSource, P: FnMut(QuantProgress)> Run<'_, S, P> {
             dtype,
             ..
         } = tensor;
+        let (squares, feedback) = match options.activations.get(name) {
+            None => (None, None),
+            Some(Activations::Squares(squares)) => (Some(squares.as_slice()), None),
+            Some(Activations::Products(products)) => (None, Feedback::new(products, geometry.cols)),
+        };
+        let of_product = feedback.as_ref().map(Importance::Product);
         let recipe = Recipe {
-            scheme: options.scheme,
+            scheme,
             scale: options.scale_type,
             method: options.method,
-            importance: options.importance.get(name).map(Vec::as_slice),
+            importance: squares.map(Importance::Columns).or(of_product),
         };
         let row_bytes = (geometry.cols * dtype.size()) as u64;
         let rows = (limits::PART_BYTES / row_bytes).max(1);
