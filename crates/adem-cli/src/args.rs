@@ -34,6 +34,8 @@ pub enum Command {
     Export(ExportArgs),
     /// Store a model's weights in four or eight bits each.
     Quantize(QuantizeArgs),
+    /// Write the mean of packages of one model, of runs that began at the same weights.
+    Average(AverageArgs),
     /// Make a package of other people's weights.
     Import(ImportArgs),
     /// List what is in a checkpoint or a package.
@@ -47,6 +49,20 @@ pub enum Command {
     Bench(BenchArgs),
     /// Say what a device is, and check every kernel on it.
     Doctor(DoctorArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct AverageArgs {
+    /// The packages: folders or http(s):// addresses, float or quantised.
+    #[arg(required = true, num_args = 1.., value_name = "PACKAGE")]
+    pub packages: Vec<String>,
+    /// The new package's folder, in half precision; a package there is replaced once the new one is
+    /// complete.
+    #[arg(short, long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// How much each counts, as 0.6,0.2,0.2; otherwise all alike.
+    #[arg(long, value_name = "SHARES", value_delimiter = ',')]
+    pub shares: Vec<f64>,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -26,6 +26,8 @@ pub enum CliError {
         package: String,
         source: PackageError,
     },
+    #[error("cannot average: {0}")]
+    Average(PackageError),
     #[error("package {package}: {source}")]
     Verify {
         package: String,

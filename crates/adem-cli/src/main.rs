@@ -5,6 +5,7 @@
 
 mod ablate;
 mod args;
+mod average;
 mod bench;
 mod dashboard;
 mod dataset;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         Command::Ablate(args) => ablate::run(args),
         Command::Export(args) => export::run(args),
         Command::Quantize(args) => quantize::run(args),
+        Command::Average(args) => average::run(args),
         Command::Import(args) => import::run(args),
         Command::Inspect(args) => import::inspect::run(args),
         Command::Verify(args) => import::verify::run(args),

@@ -519,13 +519,12 @@ fn captions_are_judged_by_those_of_people() {
     let compared = &compared.objects()[0];
     assert_eq!(compared["captions"]["right"], compared["captions"]["of"]);
     assert_eq!(compared["data"], "captions.jsonl");
-    place.put(
-        "broken.jsonl",
-        b"{\"image\": \"none.png\", \"caption\": \"x\"}\n",
-    );
+    place.put("broken.png", b"no picture at all");
+    let rows = "{\"image\": \"broken.png\", \"caption\": \"x\"}\n";
+    place.put("broken.jsonl", rows.as_bytes());
     let none = ["eval", "agreement", "--against", "package", "--data"];
     let none = place.run(&[&none[..], &["broken.jsonl"]].concat());
-    assert_eq!(none.status, 1);
+    assert_eq!((none.status, none.out.as_str()), (1, ""));
     assert_says(&none.err, &["broken.jsonl", "holds no picture"]);
 
     for (args, words) in [

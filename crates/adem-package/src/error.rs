@@ -304,6 +304,22 @@ pub enum PackageError {
     /// A package of which nothing would be quantised.
     #[error("no tensor of the package would be quantised; leave out some of the patterns")]
     NothingToQuantise,
+    /// A package that has no mean with others.
+    #[error("package {number} (the first is 0) {what}; only packages of one model have a mean")]
+    Unlike {
+        /// Which one.
+        number: usize,
+        /// How it differs from the first.
+        what: String,
+    },
+    /// Shares of packages that have no mean.
+    #[error("{packages} packages with the shares {shares:?}; each needs one, above 0")]
+    Shares {
+        /// How many packages.
+        packages: usize,
+        /// Their shares.
+        shares: Vec<f64>,
+    },
     /// Importances that do not belong to a weight.
     #[error("importance of tensor `{tensor}`: {reason}")]
     Importance {

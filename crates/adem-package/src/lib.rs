@@ -25,6 +25,8 @@
 //! # }
 //! ```
 
+#[cfg(not(target_arch = "wasm32"))]
+mod average;
 mod digest;
 mod dtype;
 mod error;
@@ -43,6 +45,8 @@ mod weights;
 #[cfg(not(target_arch = "wasm32"))]
 mod write;
 
+#[cfg(not(target_arch = "wasm32"))]
+pub use average::average;
 pub use digest::{Digest, NotADigest};
 pub use dtype::Dtype;
 pub use error::{PackageError, SourceError};

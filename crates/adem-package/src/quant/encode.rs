@@ -170,80 +170,91 @@ pub fn encode(values: &[f32], cols: usize, recipe: &Recipe) -> Result<Blocks, En
 
 fn encode_row(values: &[f32], words: &mut [u32], scales: &mut [f32], recipe: &Recipe) -> Errors {
     let mut errors = Errors::default();
-    let mut row = Row::new(values, recipe);
-    let places = words.chunks_exact_mut(recipe.scheme.words()).zip(scales);
-    for (index, (words, scale)) in places.enumerate() {
-        let start = index * BLOCK;
-        let (codes, chosen) = row.block(start, &mut errors);
-        pack(recipe.scheme, &codes, words);
-        *scale = chosen;
-        for (value, code) in padded(values, start).iter().zip(codes) {
-            let off = f64::from(*value) - f64::from(f32::from(code) * chosen);
-            errors.max_abs = errors.max_abs.max(off.abs());
-            errors.squares += off * off;
-            errors.weight_squares += f64::from(*value) * f64::from(*value);
+    let mut row = match recipe.importance {
+        None => Row::chosen(values, recipe, None, None),
+        Some(Importance::Columns(each)) => Row::chosen(values, recipe, Some(each), None),
+        Some(Importance::Product(feedback)) => {
+            let costs = Some(feedback.costs());
+            let fed = Row::chosen(values, recipe, costs, Some(feedback));
+            let alone = Row::chosen(values, recipe, costs, None);
+            let [with, without] = [&fed, &alone].map(|row| feedback.cost(&row.off(values)));
+            errors.product = (with.min(without), feedback.cost(values));
+            if with <= without { fed } else { alone }
         }
+    };
+    for (value, found) in values.iter().zip(row.values()) {
+        let off = f64::from(*value) - found;
+        errors.max_abs = errors.max_abs.max(off.abs());
+        errors.squares += off * off;
+        errors.weight_squares += f64::from(*value) * f64::from(*value);
     }
+    let places = words.chunks_exact_mut(recipe.scheme.words());
+    for (words, codes) in places.zip(&row.codes) {
+        pack(recipe.scheme, codes, words);
+    }
+    scales.swap_with_slice(&mut row.scales);
     errors
 }
 
-/// A row whose blocks are chosen from left to right.
-struct Row<'a> {
-    values: &'a [f32],
-    recipe: &'a Recipe<'a>,
-    /// How far off the columns are that are done, where others make up for it.
-    off: Vec<f32>,
+/// A row's blocks.
+#[derive(Default)]
+struct Row {
+    codes: Vec<[i8; BLOCK]>,
+    scales: Vec<f32>,
 }
 
-impl<'a> Row<'a> {
-    fn new(values: &'a [f32], recipe: &'a Recipe<'a>) -> Self {
-        let off = match recipe.importance {
-            Some(Importance::Product(_)) => vec![0.0; values.len()],
-            _ => Vec::new(),
-        };
-        Self {
-            values,
-            recipe,
-            off,
+impl Row {
+    /// The blocks of `values`, chosen from left to right, errors weighted by `costs`; with `feedback`
+    /// each column makes up for the errors of those before it.
+    fn chosen(
+        values: &[f32],
+        recipe: &Recipe,
+        costs: Option<&[f32]>,
+        feedback: Option<&Feedback>,
+    ) -> Self {
+        let largest = largest(recipe.scheme, recipe.scale);
+        let mut row = Self::default();
+        // How far off the columns are that are done.
+        let mut off = vec![0.0; if feedback.is_some() { values.len() } else { 0 }];
+        for start in (0..values.len()).step_by(BLOCK) {
+            let mut block = padded(values, start);
+            let columns = start..values.len().min(start + BLOCK);
+            if let Some(feedback) = feedback {
+                for (value, k) in block.iter_mut().zip(columns.clone()) {
+                    *value = (*value + feedback.onto(k, 0..start, &off)).clamp(-largest, largest);
+                }
+            }
+            let costs = costs.map(|costs| padded(costs, start));
+            let mut choice = choose(&block, costs.as_ref(), recipe);
+            let scale = choice.scale;
+            if let Some(feedback) = feedback {
+                for (column, k) in columns.enumerate() {
+                    let wanted = block[column] + feedback.onto(k, start..k, &off);
+                    let code = match scale {
+                        0.0 => 0,
+                        scale => nearest(wanted / scale, recipe.scheme) as i8,
+                    };
+                    choice.codes[column] = code;
+                    off[k] = values[k] - f32::from(code) * scale;
+                }
+            }
+            row.codes.push(choice.codes);
+            row.scales.push(scale);
         }
+        row
     }
 
-    /// Codes and scale of the block at `start`.
-    fn block(&mut self, start: usize, errors: &mut Errors) -> ([i8; BLOCK], f32) {
-        let mut block = padded(self.values, start);
-        let columns = start..self.values.len().min(start + BLOCK);
-        let (importance, feedback) = match self.recipe.importance {
-            None => (None, None),
-            Some(Importance::Columns(each)) => (Some(padded(each, start)), None),
-            Some(Importance::Product(feedback)) => {
-                (Some(padded(feedback.costs(), start)), Some(feedback))
-            }
-        };
-        if let Some(feedback) = feedback {
-            let largest = largest(self.recipe.scheme, self.recipe.scale);
-            for (value, k) in block.iter_mut().zip(columns.clone()) {
-                *value = (*value + feedback.onto(k, 0..start, &self.off)).clamp(-largest, largest);
-            }
-        }
-        let choice = choose(&block, importance.as_ref(), self.recipe);
-        let scale = choice.scale;
-        let Some(feedback) = feedback else {
-            return (choice.codes, scale);
-        };
-        let mut codes = [0; BLOCK];
-        for (column, k) in columns.enumerate() {
-            let wanted = block[column] + feedback.onto(k, start..k, &self.off);
-            if scale != 0.0 {
-                codes[column] = nearest(wanted / scale, self.recipe.scheme) as i8;
-            }
-            let found = f32::from(codes[column]) * scale;
-            self.off[k] = self.values[k] - found;
-            let cost = f64::from(feedback.costs()[k]);
-            let whole = self.values[k] + feedback.onto(k, 0..k, self.values);
-            errors.product.0 += cost * f64::from(wanted - found).powi(2);
-            errors.product.1 += cost * f64::from(whole).powi(2);
-        }
-        (codes, scale)
+    /// What the blocks stand for, padding included.
+    fn values(&self) -> impl Iterator<Item = f64> {
+        let blocks = self.codes.iter().zip(&self.scales);
+        blocks.flat_map(|(codes, scale)| codes.map(|code| f64::from(f32::from(code) * scale)))
+    }
+
+    /// How far `values` are from that.
+    fn off(&self, values: &[f32]) -> Vec<f32> {
+        let both = values.iter().zip(self.values());
+        both.map(|(value, found)| (f64::from(*value) - found) as f32)
+            .collect()
     }
 }
 

@@ -6,7 +6,7 @@
 //! U strictly upper triangular and D diagonal, that is the sum over the columns k of
 //! `D_k (w_k + s_k - v_k)^2` where `s_k = sum over j < k of (w_j - v_j) U_jk`: so each `w_k + s_k` is
 //! rounded in its turn, which is what GPTQ does (arXiv 2210.17323, in the form of arXiv 2307.13304,
-//! section 3).
+//! section 3). A row that is better without that, as a few short ones are, goes without.
 
 use std::ops::{Add, AddAssign, Mul, Range};
 
@@ -71,6 +71,15 @@ impl Feedback {
     /// What an error in each column costs once the columns after it have done what they can, D.
     pub fn costs(&self) -> &[f32] {
         &self.costs
+    }
+
+    /// `e H e^T` of errors e, or of whole weights, `[cols]`.
+    pub(super) fn cost(&self, e: &[f32]) -> f64 {
+        let columns = e.iter().zip(&self.costs).enumerate();
+        let each = columns.map(|(k, (value, cost))| {
+            f64::from(*cost) * f64::from(value + self.onto(k, 0..k, e)).powi(2)
+        });
+        each.sum()
     }
 
     /// `sum over j in range of values_j U_jk`.

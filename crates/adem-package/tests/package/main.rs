@@ -1,6 +1,7 @@
 //! What a package keeps, what it refuses, and what is said about it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod average;
 mod blocks;
 mod craft;
 mod http;

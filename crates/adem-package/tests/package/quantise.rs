@@ -583,10 +583,12 @@ fn chosen_weights_are_in_eight_bits() {
     block_on(verify(Folder::new(&to), |_| {})).unwrap();
     let mut loaded = load(memory(&files(&to))).unwrap();
     let NewTensor { name, shape, data } = weights().swap_remove(1);
-    let off = |(a, b): (&f32, &f32)| (a - b).abs();
     let found = loaded.take(&name, &shape).unwrap();
-    let worst = data.iter().zip(&found).map(off).fold(0.0, f32::max);
-    assert!(worst < 1.0 / 100.0, "{worst}");
+    let off = data.iter().zip(&found).map(|(a, b)| (a - b).powi(2));
+    let whole = data.iter().map(|a| a.powi(2));
+    let relative = (off.sum::<f32>() / whole.sum::<f32>()).sqrt();
+    // Eight bits leave less than a hundredth, four ten times as much.
+    assert!(relative < 0.01, "{relative}");
     let error = run(&from, &to, &with(&["norm.*"], &[])).unwrap_err();
     names(&error, &["`norm.*`"]);
 }
