@@ -132,3 +132,47 @@ impl Watches {
         all.filter(|(_, sums)| sums.rows > 0).collect()
     }
 }
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use burn::tensor::Device;
+
+    use super::*;
+    use crate::Matrix;
+
+    #[test]
+    fn what_a_matrix_is_multiplied_with_is_summed_while_somebody_looks() {
+        let device = Device::flex();
+        let mut watches = Watches::new(4 * 3 * 3);
+        let rows = |values: Vec<f32>, k: usize| {
+            let count = values.len() / k;
+            host::tensor::<3>(values, [1, count, k], &device)
+        };
+        let matrix = |watches: &mut Watches, name: &str, k: usize| {
+            let weights = host::tensor::<2>(vec![1.0; 2 * k], [2, k], &device);
+            Matrix::fixed(weights).watched(watches.of(name, k))
+        };
+        let [a, b, unused] =
+            [("a", 3), ("b", 2), ("c", 2)].map(|(name, k)| matrix(&mut watches, name, k));
+        drop(unused);
+        a.times(rows(vec![1.0, 2.0, 3.0, 0.0, -1.0, 4.0], 3), None);
+        watches.look(false);
+        a.times(rows(vec![9.0; 3], 3), None);
+        watches.look(true);
+        a.times(rows(vec![1.0, 0.0, 0.0], 3), None);
+        // The first has used up the room for products.
+        b.times(rows(vec![1.0, 2.0, 3.0, 4.0], 2), None);
+        let seen = watches.take();
+        let products = vec![2.0, 2.0, 3.0, 2.0, 5.0, 2.0, 3.0, 2.0, 25.0];
+        let expected = [("a", 3, 3, products), ("b", 2, 2, vec![10.0, 20.0])];
+        let expected = expected.map(|(name, columns, rows, values)| {
+            let sums = Sums {
+                columns,
+                rows,
+                values,
+            };
+            (name.to_owned(), sums)
+        });
+        assert_eq!(seen, BTreeMap::from(expected));
+    }
+}
