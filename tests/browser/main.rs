@@ -174,15 +174,25 @@ fn page_equals_native(webgpu: bool, address: &str, kind: &str) {
             picture.display()
         );
     }
+    let switch = |model: &str| {
+        browser.click(&format!("#{model}"));
+        let pressed = format!(
+            "return document.querySelector('#{model}[aria-pressed=true]') !== null
+                && document.querySelector('#engine[data-model=ready]') !== null"
+        );
+        browser.until("the other model", &pressed, PATIENCE);
+    };
+    let picture = &samples()[1];
+    let bytes = fs::read(picture).unwrap();
+    switch("photo-q8");
+    let expected = text(&native_of("package-q8"), Request::caption(bytes));
+    assert_eq!(caption(&browser, picture), expected);
     // The other model answers questions; the picture is described anew first.
     let (picture, question) = (&samples()[2], "what colour is the background?");
     let captioner = native_of("scenes");
     let bytes = fs::read(picture).unwrap();
     assert!(browser.attribute("#ask", "hidden").is_some());
-    browser.click("#scenes");
-    let pressed = "return document.querySelector('#scenes[aria-pressed=true]') !== null
-        && document.querySelector('#engine[data-model=ready]') !== null";
-    browser.until("the other model", pressed, PATIENCE);
+    switch("scenes");
     let expected = text(&captioner, Request::caption(bytes.clone()));
     assert_eq!(caption(&browser, picture), expected);
     let expected = text(&captioner, Request::question(bytes, question));

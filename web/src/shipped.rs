@@ -26,12 +26,19 @@ pub struct Sample {
 }
 
 /// The first one is there where nothing else is asked for.
-pub static SHIPPED: [Shipped; 2] = [
+pub static SHIPPED: [Shipped; 3] = [
     Shipped {
         name: "photo",
         folder: "package/",
         label: text::PHOTOS,
         note: text::PHOTOS_NOTE,
+        samples: &PHOTOS,
+    },
+    Shipped {
+        name: "photo-q8",
+        folder: "package-q8/",
+        label: text::PHOTOS_Q8,
+        note: text::PHOTOS_Q8_NOTE,
         samples: &PHOTOS,
     },
     Shipped {

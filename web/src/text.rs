@@ -15,6 +15,8 @@ pub const TAGLINE: &str = "Shows a small model a picture, and tells you what it 
 pub const DESCRIBES: &str = "What the model describes";
 pub const PHOTOS: &str = "Photographs";
 pub const PHOTOS_NOTE: &str = "Learned from six thousand photographs of people, dogs and the outdoors. It is often wrong, most of all about anything else.";
+pub const PHOTOS_Q8: &str = "Photographs, 8 bits";
+pub const PHOTOS_Q8_NOTE: &str = "The same model with eight bits a weight instead of four: twice the download, nearer to what was trained, captions no better.";
 pub const SCENES: &str = "Drawn scenes";
 pub const SCENES_NOTE: &str =
     "Knows coloured shapes and answers questions about them. It takes everything for shapes.";

@@ -393,6 +393,9 @@ pub struct QuantizeArgs {
     /// The new package's folder; a package there is replaced once the new one is complete.
     #[arg(short, long, value_name = "DIR")]
     pub out: PathBuf,
+    /// The new package's name; otherwise the old one's.
+    #[arg(long)]
+    pub name: Option<String>,
     /// Bits of a weight.
     #[arg(long, value_enum)]
     pub scheme: SchemeName,

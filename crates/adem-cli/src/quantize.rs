@@ -33,6 +33,7 @@ pub fn run(args: QuantizeArgs) -> Result<(), CliError> {
     };
     let package = pollster::block_on(opening).map_err(refused)?;
     let options = QuantizeOptions {
+        name: args.name.clone(),
         method: args.scale.into(),
         keep_float: args.keep_float.clone(),
         eight_bits: args.q8.clone(),

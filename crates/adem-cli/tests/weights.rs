@@ -56,7 +56,10 @@ fn a_calibrated_model_is_nearer_to_its_floats() {
     assert!(of(&calibrated, "tok_embeddings.weight")["product_error"].is_null());
     assert_eq!(place.run(&["verify", "q4"]).status, 0);
 
-    let mixed = quantised(&["--q8", "layers.*", "--calibrate", "captions.jsonl"]);
+    let mixed = ["--q8", "layers.*", "--calibrate", "captions.jsonl"];
+    let mixed = quantised(&[&mixed[..], &["--name", "mixed"]].concat());
+    let manifest = std::fs::read_to_string(place.path("q4/adem.json")).unwrap();
+    assert_says(&manifest, &["\"name\": \"mixed\""]);
     assert_eq!(of(&mixed, "layers.0.feed_forward.w2.weight")["kind"], "q8");
     assert_eq!(of(&mixed, "output.weight")["kind"], "q4");
     let caption = place.run(&["caption", "4.png", "--package", "q4"]);
@@ -71,6 +74,7 @@ fn a_calibrated_model_is_nearer_to_its_floats() {
         ),
         (&["--count", "3"], 2, "--calibrate"),
         (&["--q8", "layer.*"], 2, "`layer.*`"),
+        (&["--name", "two\nlines"], 1, "name"),
     ] {
         let base = ["quantize", "package", "-o", "none", "--scheme", "q4"];
         let ran = place.run(&[&base[..], args].concat());

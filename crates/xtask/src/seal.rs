@@ -10,7 +10,7 @@ use std::{fs, path::Path};
 
 /// Files that are no part of a build: models have a store of their own, and a service worker
 /// cannot vouch for itself.
-const APART: [&str; 3] = ["package/", "scenes/", "sw.js"];
+const APART: [&str; 4] = ["package/", "package-q8/", "scenes/", "sw.js"];
 
 /// Puts the list of the build's files and their digests in front of the service worker, and the
 /// digest of the first script into the page.

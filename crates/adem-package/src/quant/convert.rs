@@ -22,6 +22,8 @@ use plan::Plan;
 /// How a package is quantised.
 #[derive(Debug, Clone, PartialEq)]
 pub struct QuantizeOptions {
+    /// The new package's name; otherwise the old one's.
+    pub name: Option<String>,
     /// Bits of a code.
     pub scheme: Scheme,
     /// How scales are chosen.
@@ -45,6 +47,7 @@ impl QuantizeOptions {
     /// Scales in half precision found by search; nothing kept float that need not be.
     pub fn new(scheme: Scheme) -> Self {
         Self {
+            name: None,
             scheme,
             method: Method::default(),
             scale_type: ScaleType::default(),
@@ -196,6 +199,7 @@ impl<S: WeightSource, P: FnMut(QuantProgress)> Run<'_, S, P> {
         }
         let tokenizer = self.package.tokenizer().to_vec();
         let after = Manifest {
+            name: self.options.name.as_ref().unwrap_or(&before.name).clone(),
             quantisation: Some(Quantisation {
                 block: BLOCK,
                 method: self.options.method,
