@@ -50,7 +50,7 @@ fn source(files: &[String], images: Option<&Path>) -> Result<SourceConfig, CliEr
             })
         }
         many if many.iter().any(is_table) => Err(CliError::Usage(
-            "--data takes one file of captions, or shards".to_owned(),
+            "give one file of captions, or shards".to_owned(),
         )),
         _ if images.is_some() => Err(CliError::Usage(
             "--images goes with a file of captions; shards hold their pictures".to_owned(),

@@ -6,6 +6,7 @@ use crate::error::PackageError;
 use crate::manifest::{Manifest, Provenance, TokenIds};
 use crate::package::Package;
 use crate::source::WeightSource;
+use crate::weights::TensorView;
 use crate::write::{Draft, NewTensor, WriteOptions, write};
 
 /// Writes to `folder` the package whose every weight is the mean of what `packages` have there, each
@@ -39,24 +40,22 @@ pub async fn average<S: WeightSource>(
         let mut weights = package.load_weights(|_| {}).await?;
         let share = (share / sum) as f32;
         if number == 0 {
-            let names: Vec<_> = weights.unused().map(|view| view.name.to_owned()).collect();
-            for name in names {
-                let shape = weights.get(&name)?.shape.to_vec();
-                let mut data = weights.take(&name, &shape)?;
-                data.iter_mut().for_each(|value| *value *= share);
-                tensors.push(NewTensor { name, shape, data });
+            let empty = |view: TensorView<'_>| NewTensor {
+                name: view.name.to_owned(),
+                shape: view.shape.to_vec(),
+                data: vec![0.0; view.shape.iter().product()],
+            };
+            tensors = weights.unused().map(empty).collect();
+        }
+        for NewTensor { name, shape, data } in &mut tensors {
+            let more = weights.take(name, shape)?;
+            for (value, more) in data.iter_mut().zip(more) {
+                *value += share * more;
             }
-        } else {
-            for NewTensor { name, shape, data } in &mut tensors {
-                let more = weights.take(name, shape)?;
-                for (value, more) in data.iter_mut().zip(more) {
-                    *value += share * more;
-                }
-            }
-            if let Some(view) = weights.unused().next() {
-                let what = format!("holds tensor `{}`, which the first one lacks", view.name);
-                return Err(PackageError::Unlike { number, what });
-            }
+        }
+        if let Some(view) = weights.unused().next() {
+            let what = format!("holds tensor `{}`, which the first one lacks", view.name);
+            return Err(PackageError::Unlike { number, what });
         }
     }
     let Manifest {

@@ -80,7 +80,9 @@ fn Inside(state: State) -> impl IntoView {
             }
         });
     };
-    let empty = move || all.with(Vec::is_empty);
+    // A caption on its way has no words for a moment: nothing jumps for that.
+    let awaited = move || state.caption.with(|caption| caption.progress.is_active());
+    let empty = move || all.with(Vec::is_empty) && !awaited();
     view! {
         <p class="note">{text::SIGHT_HINT}</p>
         <p hidden=move || !empty()>{text::SIGHT_EMPTY}</p>
