@@ -77,13 +77,11 @@ async fn activations<S: WeightSource>(
     args: &QuantizeArgs,
     stop: &AtomicBool,
 ) -> Result<BTreeMap<String, Activations>, CliError> {
-    if let Some(quantised) = &package.manifest().quantisation {
-        let scheme = quantised.tensors.first().map_or("q8", |t| t.scheme.name());
-        return Err(CliError::Quantize {
-            package: args.package.clone(),
-            source: PackageError::Quantised { scheme },
-        });
-    }
+    let refused = |source| CliError::Quantize {
+        package: args.package.clone(),
+        source,
+    };
+    package.manifest().check_float().map_err(refused)?;
     let bad = bad_rows();
     let data = open(&args.calibrate, args.images.as_deref(), &bad)?;
     let device = device::open(DeviceName::Cpu)?;
@@ -97,29 +95,22 @@ async fn activations<S: WeightSource>(
     let show = |now| progress.pictures(now, stop);
     let seen = calibrate(&model, watches, &*data, &bad, args.count, show).await;
     progress.clear();
-    let seen = seen?.ok_or(PackageError::Stopped);
-    let seen = seen.map_err(|source| CliError::Quantize {
-        package: args.package.clone(),
-        source,
-    })?;
-    let mut activations = BTreeMap::new();
-    for (
-        name,
-        Sums {
-            rows,
-            mut values,
-            columns,
-        },
-    ) in seen
-    {
-        values.iter_mut().for_each(|value| *value /= rows as f32);
-        let each = match values.len() == columns {
-            true => Activations::Squares(values),
-            false => Activations::Products(values),
-        };
-        activations.insert(name, each);
+    let seen = seen?.ok_or(PackageError::Stopped).map_err(refused)?;
+    let named = seen.into_iter().map(|(name, sums)| (name, mean(sums)));
+    Ok(named.collect())
+}
+
+fn mean(sums: Sums) -> Activations {
+    let Sums {
+        columns,
+        rows,
+        mut values,
+    } = sums;
+    values.iter_mut().for_each(|value| *value /= rows as f32);
+    match values.len() == columns {
+        true => Activations::Squares(values),
+        false => Activations::Products(values),
     }
-    Ok(activations)
 }
 
 impl From<SchemeName> for Scheme {

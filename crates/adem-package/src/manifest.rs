@@ -144,6 +144,20 @@ pub struct ShardEntry {
 }
 
 impl Manifest {
+    /// Refuses a package that cannot be quantised because it is already.
+    ///
+    /// # Errors
+    /// [`PackageError::Quantised`].
+    pub fn check_float(&self) -> Result<(), PackageError> {
+        let mut tensors = self.quantisation.iter().flat_map(|it| &it.tensors);
+        match tensors.next() {
+            None => Ok(()),
+            Some(tensor) => Err(PackageError::Quantised {
+                scheme: tensor.scheme.name(),
+            }),
+        }
+    }
+
     /// Parses and validates the bytes of a manifest.
     ///
     /// # Errors

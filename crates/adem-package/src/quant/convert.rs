@@ -164,11 +164,7 @@ struct Run<'a, S, P> {
 impl<S: WeightSource, P: FnMut(QuantProgress)> Run<'_, S, P> {
     async fn run(mut self, folder: &Path) -> Result<QuantReport, PackageError> {
         let before = self.package.manifest();
-        if let Some(tensor) = before.quantisation.iter().flat_map(|q| &q.tensors).next() {
-            return Err(PackageError::Quantised {
-                scheme: tensor.scheme.name(),
-            });
-        }
+        before.check_float()?;
         let mut entries = Vec::new();
         for shard in &before.shards {
             entries.push(self.entries(shard).await?);

@@ -3,6 +3,7 @@
 
 mod average;
 mod blocks;
+mod calibrated;
 mod craft;
 mod http;
 mod manifests;
