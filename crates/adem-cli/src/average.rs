@@ -1,10 +1,26 @@
 //! `adem average`.
 
-use adem_package::{Package, PackageError, WriteOptions, average};
+use std::path::PathBuf;
 
-use crate::args::AverageArgs;
+use adem_package::{Package, PackageError, WriteOptions, average};
+use clap::Args;
+
 use crate::error::CliError;
 use crate::{output, package};
+
+#[derive(Debug, Clone, Args)]
+pub struct AverageArgs {
+    /// The packages: folders or http(s):// addresses, float or quantised.
+    #[arg(required = true, num_args = 1.., value_name = "PACKAGE")]
+    pub packages: Vec<String>,
+    /// The new package's folder, in half precision; a package there is replaced once the new one is
+    /// complete.
+    #[arg(short, long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// How much each counts, as 0.6,0.2,0.2; otherwise all alike.
+    #[arg(long, value_name = "SHARES", value_delimiter = ',')]
+    pub shares: Vec<f64>,
+}
 
 /// Writes the mean of packages.
 pub fn run(args: AverageArgs) -> Result<(), CliError> {

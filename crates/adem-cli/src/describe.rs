@@ -7,11 +7,37 @@ use std::path::{Path, PathBuf};
 use adem_data::image::{ImageError, Limits};
 use adem_model::Sampler;
 use adem_pipeline::{Captioner, Outcome, PipelineError, Request, Task};
+use clap::Args;
 
-use crate::args::{AskArgs, CaptionArgs, ModelArgs, TextArgs};
+use crate::args::{ModelArgs, TextArgs};
 use crate::error::CliError;
 use crate::output::Printer;
 use crate::package::{self, Wanted};
+
+#[derive(Debug, Clone, Args)]
+pub struct CaptionArgs {
+    /// PNG, JPEG, WebP or GIF files; `-` reads one from standard input.
+    #[arg(required = true, value_name = "PICTURE")]
+    pub pictures: Vec<PathBuf>,
+    #[command(flatten)]
+    pub model: ModelArgs,
+    #[command(flatten)]
+    pub text: TextArgs,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct AskArgs {
+    /// A PNG, JPEG, WebP or GIF file; `-` reads it from standard input.
+    #[arg(value_name = "PICTURE")]
+    pub picture: PathBuf,
+    /// What to ask.
+    #[arg(value_name = "QUESTION")]
+    pub question: String,
+    #[command(flatten)]
+    pub model: ModelArgs,
+    #[command(flatten)]
+    pub text: TextArgs,
+}
 
 /// Stands for standard input.
 const STDIN: &str = "-";

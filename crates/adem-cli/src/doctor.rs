@@ -6,11 +6,22 @@ use std::fmt;
 use adem_eval::{Align, Table};
 use adem_kernels::variant::Task;
 use adem_pipeline::Stopwatch;
+use clap::Args;
 use serde::Serialize;
 
-use crate::args::DoctorArgs;
+use crate::args::DeviceName;
 use crate::error::CliError;
 use crate::{device, output};
+
+#[derive(Debug, Clone, Args)]
+pub struct DoctorArgs {
+    /// Which device.
+    #[arg(long, value_enum, default_value_t = DeviceName::Wgpu)]
+    pub device: DeviceName,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// What was found.
 #[derive(Debug, Serialize)]

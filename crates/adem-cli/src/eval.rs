@@ -1,15 +1,118 @@
 //! `adem eval`.
 
+use std::path::PathBuf;
+
 use adem_eval::Agreement;
 use adem_eval::captions::CaptionEval;
 use adem_eval::scenes::{ScenesEval, Setting, settings};
+use clap::{Args, Subcommand};
 
-use crate::args::{AgreementArgs, CaptionEvalArgs, EvalCommand, ScenesArgs};
+use crate::args::{BeamArgs, ModelArgs};
 use crate::dataset::{bad_rows, open};
 use crate::error::CliError;
 use crate::package::Wanted;
 use crate::progress::ProgressLine;
 use crate::{device, output, package, stop};
+
+#[derive(Debug, Clone, Subcommand)]
+pub enum EvalCommand {
+    /// Captions and answers about generated scenes that were not trained on, judged fact by fact;
+    /// then the same with parts of the model taken away.
+    Scenes(ScenesArgs),
+    /// Captions of a data set's pictures against those of people: BLEU, ROUGE-L and CIDEr-D as
+    /// COCO's evaluation computes them.
+    Caption(CaptionEvalArgs),
+    /// How often a model says what another one says: a quantised one beside the float one it was
+    /// made of.
+    Agreement(AgreementArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct CaptionEvalArgs {
+    /// WebDataset shards, paths or http(s):// addresses, also as val-{0000..0003}.tar; or one file of
+    /// captions: .csv, .tsv, .jsonl or .json.
+    #[arg(long, required = true, num_args = 1.., value_name = "SHARD")]
+    pub data: Vec<String>,
+    /// Where the pictures of a file of captions lie; otherwise beside it.
+    #[arg(long, value_name = "DIR")]
+    pub images: Option<PathBuf>,
+    /// Only the first N pictures.
+    #[arg(long, value_name = "N")]
+    pub limit: Option<u64>,
+    /// Captions written at once.
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    pub batch: usize,
+    #[command(flatten)]
+    pub beams: BeamArgs,
+    /// Show this many captions beside those of people.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub captions: usize,
+    /// Judge what stands after "picture of " alone, as ADEM-VL's authors do: their COCO checkpoints
+    /// say the prompt again.
+    #[arg(long)]
+    pub compat: bool,
+    /// Write a page of all pictures, captions and scores, which needs no other file.
+    #[arg(long, value_name = "FILE.html")]
+    pub report: Option<PathBuf>,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub model: ModelArgs,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct AgreementArgs {
+    /// The model to compare with: a package's folder or http(s):// address.
+    #[arg(long, value_name = "DIR")]
+    pub against: String,
+    /// Compare on captions of a data set's pictures: WebDataset shards or a file of captions, as
+    /// `adem eval caption` takes them. Otherwise on captions of generated scenes and answers about
+    /// them.
+    #[arg(long, num_args = 1.., value_name = "SHARD")]
+    pub data: Vec<String>,
+    /// Where the pictures of a file of captions lie; otherwise beside it.
+    #[arg(long, value_name = "DIR", requires = "data")]
+    pub images: Option<PathBuf>,
+    /// How many pictures; otherwise all of the data, or 300 scenes.
+    #[arg(long, value_name = "N")]
+    pub count: Option<usize>,
+    /// Which set of scenes; every number is another set, and none is trained on.
+    #[arg(long, value_name = "S", default_value_t = 0, conflicts_with = "data")]
+    pub seed: u64,
+    /// Texts written at once.
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    pub batch: usize,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub model: ModelArgs,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct ScenesArgs {
+    /// How many scenes.
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pub count: usize,
+    /// Which set of scenes; every number is another set, and none is trained on.
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub seed: u64,
+    /// Texts written at once.
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    pub batch: usize,
+    /// Show this many failures of the model as trained.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub failures: usize,
+    /// Only the model as trained, without the rows that take parts away.
+    #[arg(long)]
+    pub no_ablation: bool,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub model: ModelArgs,
+}
 
 pub fn run(command: EvalCommand) -> Result<(), CliError> {
     match command {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use adem_eval::{Align, Table, calibrate};
@@ -13,12 +13,73 @@ use adem_package::quant::{
 };
 use adem_package::{Package, PackageError, WeightSource};
 use adem_pipeline::{Captioner, Sums, Watches};
+use clap::{Args, ValueEnum};
 
-use crate::args::{DeviceName, QuantizeArgs, ScaleName, SchemeName};
+use crate::args::DeviceName;
 use crate::dataset::{bad_rows, open};
 use crate::error::CliError;
 use crate::progress::ProgressLine;
 use crate::{device, output, package, stop};
+
+/// Bits of a quantised weight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SchemeName {
+    /// Four, and half a bit for the scale of its block of 32.
+    Q4,
+    /// Eight, and half a bit for the scale of its block of 32.
+    Q8,
+}
+
+/// How the scales of quantised weights are chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ScaleName {
+    /// By the largest weight of each block: rounding to nearest.
+    Rtn,
+    /// By search for the least squared error.
+    Search,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct QuantizeArgs {
+    /// The model: a package's folder or http(s):// address, its weights float.
+    #[arg(value_name = "PACKAGE")]
+    pub package: String,
+    /// The new package's folder; a package there is replaced once the new one is complete.
+    #[arg(short, long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// The new package's name; otherwise the old one's.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Bits of a weight.
+    #[arg(long, value_enum)]
+    pub scheme: SchemeName,
+    /// Leave weights float whose whole name fits: `*` stands for any characters, `?` for one.
+    /// Biases, norms, positional and adapter embeddings stay float in any case.
+    #[arg(long, value_name = "PATTERN")]
+    pub keep_float: Vec<String>,
+    /// With --scheme q4: eight bits for weights whose whole name fits. A layer's wq, wk and wv are
+    /// fastest alike, and so are w1 and w3.
+    #[arg(long, value_name = "PATTERN")]
+    pub q8: Vec<String>,
+    /// Spare what the model needs to caption these pictures: it captions some of them first, and
+    /// every weight's columns then make up for one another's errors in what it computed (GPTQ). Of
+    /// the data it was trained on; WebDataset shards or a file of captions, as `adem eval caption`
+    /// takes them.
+    #[arg(long, num_args = 1.., value_name = "SHARD")]
+    pub calibrate: Vec<String>,
+    /// Where the pictures of a file of captions lie; otherwise beside it.
+    #[arg(long, value_name = "DIR", requires = "calibrate")]
+    pub images: Option<PathBuf>,
+    /// How many pictures to calibrate with.
+    #[arg(long, value_name = "N", default_value_t = 512, requires = "calibrate")]
+    pub count: u64,
+    /// How scales are chosen.
+    #[arg(long, value_enum, default_value_t = ScaleName::Search)]
+    pub scale: ScaleName,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// Writes a quantised package and prints what became of each tensor.
 pub fn run(args: QuantizeArgs) -> Result<(), CliError> {
@@ -32,17 +93,19 @@ pub fn run(args: QuantizeArgs) -> Result<(), CliError> {
         Package::open(source).await
     };
     let package = pollster::block_on(opening).map_err(refused)?;
-    let options = QuantizeOptions {
+    let mut options = QuantizeOptions {
         name: args.name.clone(),
         method: args.scale.into(),
         keep_float: args.keep_float.clone(),
         eight_bits: args.q8.clone(),
-        activations: match args.calibrate.as_slice() {
-            [] => BTreeMap::new(),
-            _ => pollster::block_on(activations(&package, &args, &stop))?,
-        },
         ..QuantizeOptions::new(args.scheme.into())
     };
+    if !args.calibrate.is_empty() {
+        let manifest = package.manifest();
+        manifest.check_float().map_err(refused)?;
+        options.check_patterns(manifest).map_err(refused)?;
+        options.activations = pollster::block_on(activations(&package, &args, &stop))?;
+    }
     let terminal = io::stderr().is_terminal();
     let working = async {
         let progress = |now| {
@@ -81,7 +144,6 @@ async fn activations<S: WeightSource>(
         package: args.package.clone(),
         source,
     };
-    package.manifest().check_float().map_err(refused)?;
     let bad = bad_rows();
     let data = open(&args.calibrate, args.images.as_deref(), &bad)?;
     let device = device::open(DeviceName::Cpu)?;

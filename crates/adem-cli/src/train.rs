@@ -6,14 +6,70 @@ use std::sync::Arc;
 
 use adem_train::scenes::{self, ScenesConfig, Stopped};
 use adem_train::task::{self, Reporter, StepTime};
-use adem_train::{Log, Look, Recipe, Report, Told, plot, single_process};
+use adem_train::{Log, Look, Recipe, Report, Source, Told, plot, single_process};
 use burn::tensor::Device;
+use clap::Args;
 use serde::Serialize;
 
-use crate::args::TrainArgs;
+use crate::args::DeviceName;
 use crate::dashboard::{self, Dashboard, Notes};
 use crate::error::CliError;
 use crate::{device, memory, output, stop};
+
+/// What is trained.
+#[derive(Debug, Clone, Args)]
+pub struct RecipeArgs {
+    /// Settings that differ from a recipe's own, as TOML; its key `recipe` names the recipe.
+    #[arg(value_name = "CONFIG")]
+    pub config: Option<PathBuf>,
+    /// A recipe of this program: scenes (the shipped model), coco-caption, scienceqa, instruction,
+    /// flickr8k, photo.
+    #[arg(long, value_name = "NAME")]
+    pub recipe: Option<String>,
+    /// A single setting over recipe and file, as `tune.batch=16` or `data.source.root=/data/sqa`;
+    /// `see=false` leaves out what a recipe adds.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+impl RecipeArgs {
+    /// Where the settings come from.
+    pub fn source(&self) -> Source {
+        Source {
+            recipe: self.recipe.clone(),
+            file: self.config.clone(),
+            set: self.set.clone(),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct TrainArgs {
+    #[command(flatten)]
+    pub recipe: RecipeArgs,
+    /// Where checkpoints, metrics.jsonl and, at the end, the package go; otherwise runs/RECIPE or
+    /// runs/CONFIG.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Print parameters, memory, arithmetic, schedule and the first samples, and train nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Time N steps of ADEM-VL tuning at the config's sizes, on random weights and pictures, and
+    /// print one JSON object; nothing is read or written.
+    #[arg(long, value_name = "N", conflicts_with = "dry_run", value_parser = clap::value_parser!(u64).range(1..))]
+    pub bench: Option<u64>,
+    /// Show curves on the whole terminal (Burn's interface: tabs and arrows choose, q stops) instead
+    /// of a line.
+    #[arg(long, conflicts_with_all = ["dry_run", "bench"])]
+    pub tui: bool,
+    /// Devices that share every batch: graphics cards of this machine, or threads of the processor,
+    /// one each.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub devices: u16,
+    /// What computes.
+    #[arg(long, value_enum, default_value_t = DeviceName::Cpu)]
+    pub device: DeviceName,
+}
 
 pub fn run(args: TrainArgs) -> Result<(), CliError> {
     single_process(|name| std::env::var(name).ok())?;

@@ -74,6 +74,12 @@ fn a_calibrated_model_is_nearer_to_its_floats() {
         ),
         (&["--count", "3"], 2, "--calibrate"),
         (&["--q8", "layer.*"], 2, "`layer.*`"),
+        // What takes a moment to see is said before what takes long.
+        (
+            &["--q8", "layer.*", "--calibrate", "none.tar"],
+            2,
+            "`layer.*`",
+        ),
         (&["--name", "two\nlines"], 1, "name"),
     ] {
         let base = ["quantize", "package", "-o", "none", "--scheme", "q4"];

@@ -5,10 +5,18 @@ use std::time::Instant;
 use adem_kernels::cpu::{self, Shape};
 use adem_kernels::{bench, tune};
 use burn::tensor::Device;
+use clap::Args;
 
-use crate::args::KernelsArgs;
+use crate::args::DeviceName;
 use crate::error::CliError;
 use crate::{device, output};
+
+#[derive(Debug, Clone, Args)]
+pub struct KernelsArgs {
+    /// What computes.
+    #[arg(long, value_enum, default_value_t = DeviceName::Cpu)]
+    pub device: DeviceName,
+}
 
 /// Seconds a product on the processor is repeated for.
 const SECONDS: f64 = 0.2;

@@ -10,13 +10,38 @@ use adem_data::scenes::Scene;
 use adem_eval::{Align, Table};
 use adem_pipeline::{Captioner, PipelineError, Request, Stopwatch, Timings};
 use burn::tensor::Device;
+use clap::{Args, Subcommand};
 use image::ImageFormat;
 use serde::Serialize;
 
-use crate::args::{BenchArgs, BenchCommand};
+use crate::args::ModelArgs;
 use crate::error::CliError;
 use crate::package::Wanted;
 use crate::{device, memory, output, package};
+
+#[derive(Debug, Clone, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct BenchArgs {
+    #[command(subcommand)]
+    pub what: Option<BenchCommand>,
+    /// How often everything is measured; the median is shown.
+    #[arg(long, value_name = "N", default_value_t = 9, value_parser = clap::value_parser!(u32).range(5..))]
+    pub runs: u32,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub model: ModelArgs,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub enum BenchCommand {
+    /// Every form of the kernels beside the same in Burn's operations; on the processor, products
+    /// with packed weights.
+    Kernels(kernels::KernelsArgs),
+    /// Decoding and encoding at the sizes of known models, with random weights.
+    Shapes(shapes::ShapesArgs),
+}
 
 /// Side of the measured pictures, pixels.
 const SIDE: u32 = 512;

@@ -9,11 +9,53 @@ use adem_model::{
 };
 use adem_pipeline::{PipelineError, Stopwatch};
 use burn::tensor::{Device, Tensor, TensorData};
+use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use crate::args::{ShapeName, ShapesArgs, WeightsName};
+use crate::args::DeviceName;
 use crate::error::CliError;
 use crate::{device, output};
+
+#[derive(Debug, Clone, Args)]
+pub struct ShapesArgs {
+    /// Only this shape.
+    #[arg(long, value_enum)]
+    pub shape: Option<ShapeName>,
+    /// Only weights stored so.
+    #[arg(long, value_enum)]
+    pub weights: Option<WeightsName>,
+    /// Tokens to write.
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(2..=400))]
+    pub tokens: u16,
+    /// Print one JSON object a line.
+    #[arg(long)]
+    pub json: bool,
+    /// What computes.
+    #[arg(long, value_enum, default_value_t = DeviceName::Cpu)]
+    pub device: DeviceName,
+}
+
+/// Sizes of models.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ShapeName {
+    /// A decoder of 7 M parameters: width 256, 6 layers.
+    S,
+    /// SmolLM-135M's decoder: width 576, 30 layers, 49152 tokens.
+    M,
+    /// ViT-S/16 on pictures of 224 pixels.
+    V,
+}
+
+/// How weights are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum WeightsName {
+    /// Single precision.
+    Float,
+    /// Eight bits.
+    Q8,
+    /// Four bits.
+    Q4,
+}
 
 /// Tokens of the prompt.
 const PROMPT: u32 = 16;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use adem_package::limits;
 use clap::{Args, ValueEnum};
 
-use crate::args::ScaleName;
+use crate::quantize::ScaleName;
 
 /// How imported weights are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -17,7 +17,7 @@ use crate::manifest::{Manifest, ShardEntry, TOKENIZER_FILE, TokenizerEntry};
 use crate::package::{Package, check_names};
 use crate::source::WeightSource;
 use crate::write::{Commit, lay_out, shard_name};
-use plan::Plan;
+use plan::{Patterns, Plan};
 
 /// How a package is quantised.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,6 +56,22 @@ impl QuantizeOptions {
             activations: BTreeMap::new(),
             shard_bytes: limits::SHARD_BYTES,
         }
+    }
+
+    /// Looks for misspelt patterns before anything that takes long: [`quantize`] reads all weights
+    /// before it refuses them.
+    ///
+    /// # Errors
+    /// [`PackageError::Pattern`] for a pattern that fits no tensor of a float package.
+    pub fn check_patterns(&self, manifest: &Manifest) -> Result<(), PackageError> {
+        for list in [&self.keep_float, &self.eight_bits] {
+            let mut patterns = Patterns::new(list);
+            for name in manifest.shards.iter().flat_map(|shard| &shard.tensors) {
+                patterns.fit(name);
+            }
+            patterns.check()?;
+        }
+        Ok(())
     }
 }
 

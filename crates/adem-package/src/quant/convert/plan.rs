@@ -189,13 +189,13 @@ impl<'a> Plan<'a> {
 }
 
 /// Patterns of names, and which have fitted one.
-struct Patterns<'a> {
+pub(super) struct Patterns<'a> {
     list: &'a [String],
     used: Vec<bool>,
 }
 
 impl<'a> Patterns<'a> {
-    fn new(list: &'a [String]) -> Self {
+    pub fn new(list: &'a [String]) -> Self {
         Self {
             list,
             used: vec![false; list.len()],
@@ -203,7 +203,7 @@ impl<'a> Patterns<'a> {
     }
 
     /// Whether one of them fits `name`.
-    fn fit(&mut self, name: &str) -> bool {
+    pub fn fit(&mut self, name: &str) -> bool {
         let mut any = false;
         for (pattern, used) in self.list.iter().zip(&mut self.used) {
             let fits = matches(pattern, name);
@@ -214,7 +214,7 @@ impl<'a> Patterns<'a> {
     }
 
     /// Refuses one that has fitted no name.
-    fn check(&self) -> Result<(), PackageError> {
+    pub fn check(&self) -> Result<(), PackageError> {
         let unused = self.list.iter().zip(&self.used).find(|(_, used)| !**used);
         match unused {
             None => Ok(()),
