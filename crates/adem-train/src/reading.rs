@@ -1,14 +1,61 @@
-//! A decoder's loss on texts alone.
+//! A decoder that learns from texts alone.
+
+use std::sync::Arc;
 
 use adem_model::language::{Llama, Positions};
 use adem_model::{TrainRow, token_loss};
 use burn::tensor::{Int, Tensor, TensorData};
 
 use crate::error::TrainError;
-use crate::stage::{Context, Part, shares};
+use crate::loader::{Loader, Numbered};
+use crate::stage::{Batches, Context, Forward, Part, Stage, Start, shares};
+
+/// The stage in which a decoder learns, whatever its texts are.
+pub(crate) struct Reading<S> {
+    pub texts: Arc<S>,
+    /// The token that fills short texts up; it is not learned.
+    pub pad: u32,
+}
+
+impl<S: Numbered<Batch = Vec<TrainRow>>> Stage for Reading<S> {
+    type Model = Llama;
+    type Batch = Vec<TrainRow>;
+
+    fn name(&self) -> &'static str {
+        "read"
+    }
+
+    fn batches(
+        self: Arc<Self>,
+        from: &Start,
+    ) -> Result<Box<dyn Batches<Vec<TrainRow>>>, TrainError> {
+        Ok(Box::new(Loader::start(&self.texts, from)))
+    }
+
+    fn samples(&self, batch: &Vec<TrainRow>) -> usize {
+        batch.len()
+    }
+
+    fn forward(
+        &self,
+        model: &Llama,
+        batch: Vec<TrainRow>,
+        context: &Context,
+    ) -> Result<Forward, TrainError> {
+        Ok(language_loss(model, &batch, self.pad, context)?.into())
+    }
+
+    fn split(&self, batch: Vec<TrainRow>, parts: usize) -> Vec<Part<Vec<TrainRow>>> {
+        split_rows(batch, parts)
+    }
+
+    fn trains(&self, _: &str) -> bool {
+        true
+    }
+}
 
 /// Mean loss of texts without pictures.
-pub(crate) fn language_loss(
+fn language_loss(
     model: &Llama,
     batch: &[TrainRow],
     pad: u32,
@@ -33,7 +80,7 @@ pub(crate) fn language_loss(
 }
 
 /// Texts in parts, each weighed by its learned tokens.
-pub(crate) fn split_rows(mut batch: Vec<TrainRow>, parts: usize) -> Vec<Part<Vec<TrainRow>>> {
+fn split_rows(mut batch: Vec<TrainRow>, parts: usize) -> Vec<Part<Vec<TrainRow>>> {
     let learned = |rows: &[TrainRow]| -> usize {
         let labels = rows.iter().flat_map(|row| row.labels.iter().skip(1));
         labels.filter(|label| label.is_some()).count()

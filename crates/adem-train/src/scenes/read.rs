@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use adem_model::TrainRow;
-use adem_model::language::Llama;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -11,11 +10,9 @@ use super::config::ScenesConfig;
 use super::draw::{Use, scene};
 use super::text::Texts;
 use crate::error::TrainError;
-use crate::loader::{Loader, Numbered};
-use crate::reading::{language_loss, split_rows};
-use crate::stage::{Batches, Context, Forward, Part, Stage, Start};
+use crate::loader::Numbered;
 
-/// The stage.
+/// The stage's texts, for [`Reading`](crate::reading::Reading).
 pub(crate) struct Read {
     config: ScenesConfig,
     texts: Arc<Texts>,
@@ -67,43 +64,5 @@ impl Numbered for Read {
         let batch = documents.iter().skip(at).take(n).cloned().collect();
         *drawn = Some((group, documents));
         Ok(batch)
-    }
-}
-
-impl Stage for Read {
-    type Model = Llama;
-    type Batch = Vec<TrainRow>;
-
-    fn name(&self) -> &'static str {
-        "read"
-    }
-
-    fn batches(
-        self: Arc<Self>,
-        from: &Start,
-    ) -> Result<Box<dyn Batches<Vec<TrainRow>>>, TrainError> {
-        Ok(Box::new(Loader::start(&self, from)))
-    }
-
-    fn samples(&self, batch: &Vec<TrainRow>) -> usize {
-        batch.len()
-    }
-
-    fn forward(
-        &self,
-        model: &Llama,
-        batch: Vec<TrainRow>,
-        context: &Context,
-    ) -> Result<Forward, TrainError> {
-        let pad = self.texts.tokenizer.special().pad.unwrap_or(0);
-        Ok(language_loss(model, &batch, pad, context)?.into())
-    }
-
-    fn split(&self, batch: Vec<TrainRow>, parts: usize) -> Vec<Part<Vec<TrainRow>>> {
-        split_rows(batch, parts)
-    }
-
-    fn trains(&self, _: &str) -> bool {
-        true
     }
 }

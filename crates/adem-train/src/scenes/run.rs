@@ -21,6 +21,7 @@ use crate::error::TrainError;
 use crate::export::export;
 use crate::loader::cores;
 use crate::progress::{Log, REPORT_EVERY};
+use crate::reading::Reading;
 use crate::run::{NotFinite, Outcome, StagePlan, run_stage};
 use crate::stage::Stage;
 use crate::weights::Layers;
@@ -79,9 +80,12 @@ pub fn train(
     };
     let encoder = encoder_of(seen);
 
-    let read = Read::new(config.clone(), texts.clone());
+    let reading = Reading {
+        pad: texts.tokenizer.special().pad.unwrap_or(0),
+        texts: Arc::new(Read::new(config.clone(), texts.clone())),
+    };
     let Some(decoder) = run.stage(
-        read,
+        reading,
         &config.read,
         json!({"llama": model.llama}),
         None,

@@ -3,21 +3,18 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use adem_model::TrainRow;
-use adem_model::language::Llama;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::config::ReadConfig;
 use super::texts::Language;
 use crate::error::TrainError;
-use crate::loader::{Loader, Numbered};
-use crate::reading::{language_loss, split_rows};
-use crate::stage::{Batches, Context, Forward, Part, Stage, Start};
+use crate::loader::Numbered;
 
 /// An epoch and its order of the texts.
 type Order = (u64, Arc<Vec<u32>>);
 
-/// The stage.
+/// The stage's texts, for [`Reading`](crate::reading::Reading).
 pub(crate) struct Read {
     pub seed: u64,
     pub read: ReadConfig,
@@ -86,43 +83,5 @@ impl Numbered for Read {
             .filter_map(|i| self.texts.get(*i as usize))
             .map(|text| self.row(text))
             .collect())
-    }
-}
-
-impl Stage for Read {
-    type Model = Llama;
-    type Batch = Vec<TrainRow>;
-
-    fn name(&self) -> &'static str {
-        "read"
-    }
-
-    fn batches(
-        self: Arc<Self>,
-        from: &Start,
-    ) -> Result<Box<dyn Batches<Vec<TrainRow>>>, TrainError> {
-        Ok(Box::new(Loader::start(&self, from)))
-    }
-
-    fn samples(&self, batch: &Vec<TrainRow>) -> usize {
-        batch.len()
-    }
-
-    fn forward(
-        &self,
-        model: &Llama,
-        batch: Vec<TrainRow>,
-        context: &Context,
-    ) -> Result<Forward, TrainError> {
-        let pad = self.language.tokenizer.special().pad.unwrap_or(0);
-        Ok(language_loss(model, &batch, pad, context)?.into())
-    }
-
-    fn split(&self, batch: Vec<TrainRow>, parts: usize) -> Vec<Part<Vec<TrainRow>>> {
-        split_rows(batch, parts)
-    }
-
-    fn trains(&self, _: &str) -> bool {
-        true
     }
 }

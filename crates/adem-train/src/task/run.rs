@@ -24,6 +24,7 @@ use crate::error::TrainError;
 use crate::loader::cores;
 use crate::optimiser::Rule;
 use crate::progress::Log;
+use crate::reading::Reading;
 use crate::run::{Outcome, StagePlan, run_stage};
 use crate::scenes::Stopped;
 use crate::schedule::{Rate, Schedule};
@@ -238,7 +239,7 @@ impl Run<'_> {
             "seed": p.config.seed, "read": read, "adamw": p.config.adamw,
             "llama": p.model.llama, "texts": texts.len(), "prompts": p.config.prompts,
         });
-        let stage = Read {
+        let texts = Read {
             seed: p.config.seed,
             width: p.config.tune.max_tokens,
             language: Arc::clone(&p.language),
@@ -246,7 +247,7 @@ impl Run<'_> {
             texts,
             read: read.clone(),
         };
-        let per_epoch = stage.batches_per_epoch().max(1);
+        let per_epoch = texts.batches_per_epoch().max(1);
         let rate = epochs_rate(read.lr, read.warmup_epochs, read.epochs, per_epoch);
         let steps = (read.epochs * per_epoch as f64).round() as u64;
         let plan = StagePlan {
@@ -254,7 +255,11 @@ impl Run<'_> {
             ..self.plan("read", steps, rate, &settings)
         };
         let (llama, device) = (p.model.llama.clone(), self.device.clone());
-        let decoder = self.stage(stage, &plan, log, |given, mut saved| {
+        let reading = Reading {
+            pad: p.language.tokenizer.special().pad.unwrap_or(0),
+            texts: Arc::new(texts),
+        };
+        let decoder = self.stage(reading, &plan, log, |given, mut saved| {
             let source: &mut dyn TensorSource = match &mut saved {
                 Some(saved) => saved,
                 None => given,
