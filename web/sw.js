@@ -6,9 +6,11 @@
 // lets it take over, or until no page of the old one is open; the old one's files go then.
 /* global BUILD */
 
-const PREFIX = "adem-page-";
-const CACHE = PREFIX + BUILD.version;
 const ROOT = new URL("./", self.location);
+// Other copies of the page, in other folders of this origin, have caches of their own.
+const PREFIX = `adem-page-${ROOT.pathname}-`;
+const CACHE = PREFIX + BUILD.version;
+const INDEX = new URL("index.html", ROOT).href;
 const DIGESTS = new Map(BUILD.files.map(([path, digest]) => [new URL(path, ROOT).href, digest]));
 // The WebGPU engine is fetched where it is chosen, and kept from then on.
 const isLater = (url) => new URL(url).pathname.includes("/engine-gpu");
@@ -17,7 +19,7 @@ self.addEventListener("install", (event) => event.waitUntil(install()));
 self.addEventListener("activate", (event) => event.waitUntil(activate()));
 self.addEventListener("fetch", (event) => {
   const address = key(event.request);
-  if (address) event.respondWith(answer(address));
+  if (address) event.respondWith(answer(event.request, address));
 });
 self.addEventListener("message", (event) => {
   if (event.data === "take over") self.skipWaiting();
@@ -53,6 +55,11 @@ async function activate() {
 }
 
 async function keep(cache, url) {
+  await cache.put(url, await fetched(url));
+}
+
+// The file of this build, from the server.
+async function fetched(url) {
   const response = await fetch(url, { cache: "no-cache", credentials: "same-origin" });
   if (!response.ok) throw new Error(`${url}: ${response.status}`);
   const bytes = await response.arrayBuffer();
@@ -61,16 +68,22 @@ async function keep(cache, url) {
   // Of another build: the server has moved on while we were reading.
   if (found !== DIGESTS.get(url)) throw new Error(`${url} is not of this build`);
   const headers = { "Content-Type": response.headers.get("Content-Type") ?? "" };
-  const kept = new Response(bytes, { headers });
-  await cache.put(url, kept.clone());
-  return kept;
+  return new Response(bytes, { headers });
 }
 
-async function answer({ bare, allowed }) {
+async function answer(request, { bare, allowed }) {
   const cache = await caches.open(CACHE);
   let response = await cache.match(bare);
+  if (!response && !(await cache.match(INDEX))) {
+    // The browser has thrown this build away: the server's page, whichever it is, is all there is.
+    response = await fetch(request);
+  }
   try {
-    response ??= await keep(cache, bare);
+    if (!response) {
+      response = await fetched(bare);
+      // Without room for it, it is fetched again next time.
+      await cache.put(bare, response.clone()).catch(() => {});
+    }
   } catch (error) {
     return new Response(String(error), { status: 503 });
   }

@@ -47,7 +47,8 @@ fn several_pictures_are_described_one_after_another_and_handed_out_in_files() {
         assert_eq!(json[place]["caption"], expected);
         let name = picture.file_name().unwrap().to_str().unwrap();
         assert_eq!(json[place]["picture"], name);
-        let line = format!("\"{name}\",\"\",\"{expected}\"\r\n");
+        assert_eq!(json[place]["model"], "photo");
+        let line = format!("\"{name}\",\"\",\"{expected}\",\"photo\"\r\n");
         assert!(saved[1].as_str().unwrap().contains(&line), "{line}");
     }
     // The third comes into view, and goes.

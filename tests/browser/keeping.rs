@@ -150,7 +150,7 @@ fn a_new_build_replaces_the_old_one_whole_and_when_the_reader_wants_it() {
     );
     assert_eq!(browser.run(name, &[]), "ANOTHER");
     let caches = browser.run("return caches.keys()", &[]);
-    assert_eq!(caches, serde_json::json!(["adem-page-another"]));
+    assert_eq!(caches, serde_json::json!(["adem-page-/-another"]));
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod firefox;
 mod flow;
 mod gate;
 mod keeping;
+mod mishaps;
 #[path = "../faults/packages.rs"]
 mod packages;
 mod peers;

@@ -19,6 +19,8 @@ pub struct Camera {
     pub live: RwSignal<bool>,
     /// Why there is none.
     pub problem: RwSignal<Option<String>>,
+    /// Whether the reader is being asked for it.
+    asking: StoredValue<bool>,
 }
 
 impl Camera {
@@ -28,15 +30,37 @@ impl Camera {
             stream: RwSignal::new_local(None),
             live: RwSignal::new(false),
             problem: RwSignal::new(None),
+            asking: StoredValue::new(false),
         }
     }
 
-    /// Asks the reader for the camera.
+    /// Asks the reader for the camera, unless it is on or being asked for.
     pub async fn open(self) {
+        if self.asking.get_value() || self.stream.with_untracked(Option::is_some) {
+            return;
+        }
         self.problem.set(None);
-        match stream().await {
-            Ok(stream) => self.stream.set(Some(stream)),
+        self.asking.set_value(true);
+        let asked = stream().await;
+        self.asking.set_value(false);
+        match asked {
+            Ok(stream) => {
+                self.watch(&stream);
+                self.stream.set(Some(stream));
+            }
             Err(error) => self.problem.set(Some(text::no_camera(&words(&error)))),
+        }
+    }
+
+    /// Switches off, and says so, when the camera is taken away.
+    fn watch(self, stream: &MediaStream) {
+        for track in stream.get_tracks().iter() {
+            let gone = Closure::once_into_js(move || {
+                self.close();
+                self.problem.set(Some(text::no_camera(text::CAMERA_GONE)));
+            });
+            let track: MediaStreamTrack = track.unchecked_into();
+            track.set_onended(Some(gone.unchecked_ref()));
         }
     }
 

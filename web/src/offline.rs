@@ -36,11 +36,7 @@ pub fn take_over() {
         let Some(container) = container() else {
             return;
         };
-        let reload = Closure::<dyn FnMut()>::new(|| {
-            if let Some(window) = web_sys::window() {
-                let _ = window.location().reload();
-            }
-        });
+        let reload = Closure::<dyn FnMut()>::new(reload_page);
         container.set_oncontrollerchange(Some(reload.as_ref().unchecked_ref()));
         reload.forget();
         let registration = JsFuture::from(container.get_registration()).await;
@@ -48,10 +44,18 @@ pub fn take_over() {
             .ok()
             .and_then(|it| it.dyn_into::<ServiceWorkerRegistration>().ok())
             .and_then(|registration| registration.waiting());
-        if let Some(worker) = waiting {
-            let _ = worker.post_message(&JsValue::from_str("take over"));
+        match waiting {
+            Some(worker) => drop(worker.post_message(&JsValue::from_str("take over"))),
+            // Another tab was first: it runs already, and only this page is old.
+            None => reload_page(),
         }
     });
+}
+
+fn reload_page() {
+    if let Some(window) = web_sys::window() {
+        let _ = window.location().reload();
+    }
 }
 
 fn watch(registration: ServiceWorkerRegistration, update: RwSignal<bool>) {

@@ -86,6 +86,13 @@ pub struct Token {
     pub scores: Option<Scores>,
 }
 
+/// Which model wrote a text.
+#[derive(Clone, Debug, PartialEq)]
+pub struct By {
+    pub id: String,
+    pub name: String,
+}
+
 /// A text that the model writes: a caption, or the answer to a question.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Output {
@@ -93,6 +100,8 @@ pub struct Output {
     pub task: Option<Task>,
     /// The fusion it is written with; `None` for the trained one.
     pub fusion: Option<Fusion>,
+    /// The model that writes it.
+    pub by: Option<By>,
     /// How far it is.
     pub progress: Progress,
     /// What has been written.

@@ -1,6 +1,9 @@
 //! What the browser knows of this page: its address, its clock, its small memory.
 
-use web_sys::UrlSearchParams;
+use leptos::prelude::set_timeout;
+use std::time::Duration;
+use wasm_bindgen::JsCast;
+use web_sys::{HtmlElement, UrlSearchParams};
 
 /// The page's address.
 pub fn address() -> Option<String> {
@@ -34,4 +37,15 @@ pub fn remember(key: &str, value: Option<&str>) {
             None => storage.remove_item(key),
         };
     }
+}
+
+/// Moves the focus to what the first of `selectors` finds, once the page has changed.
+pub fn focus(selectors: &'static [&str]) {
+    let focus = move || {
+        let document = web_sys::window()?.document()?;
+        let find = |selector: &&str| document.query_selector(selector).ok()?;
+        let found = selectors.iter().find_map(find)?;
+        found.dyn_into::<HtmlElement>().ok()?.focus().ok()
+    };
+    set_timeout(move || drop(focus()), Duration::ZERO);
 }

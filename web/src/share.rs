@@ -14,6 +14,8 @@ use web_sys::{Blob, BlobPropertyBag, HtmlAnchorElement, Url};
 pub struct Record {
     picture: String,
     caption: String,
+    /// The model that wrote the caption.
+    model: String,
     questions: Vec<Question>,
 }
 
@@ -21,6 +23,7 @@ pub struct Record {
 struct Question {
     question: String,
     answer: String,
+    model: String,
 }
 
 /// The records of `items`; texts that are not done are left out.
@@ -29,9 +32,14 @@ pub fn records(items: &[Item]) -> Vec<Record> {
         Progress::Done | Progress::Stopped => output.text.clone(),
         _ => String::new(),
     };
+    let by = |output: &crate::output::Output| {
+        let by = output.by.as_ref();
+        by.map_or_else(String::new, |by| by.name.clone())
+    };
     let record = |item: &Item| Record {
         picture: item.name(),
         caption: item.caption.with_untracked(text),
+        model: item.caption.with_untracked(by),
         questions: item
             .answers
             .get_untracked()
@@ -41,6 +49,7 @@ pub fn records(items: &[Item]) -> Vec<Record> {
                     Some(Task::Question(question)) => Some(Question {
                         question: question.clone(),
                         answer: text(answer),
+                        model: by(answer),
                     }),
                     _ => None,
                 })
@@ -55,18 +64,24 @@ pub fn json(records: &[Record]) -> String {
     serde_json::to_string_pretty(records).unwrap_or_default()
 }
 
-/// As CSV text (RFC 4180): one line a caption and one a question.
+/// As CSV text (RFC 4180): one line a caption and one a question. The mark before it tells
+/// spreadsheets that it is UTF-8.
 pub fn csv(records: &[Record]) -> String {
-    let mut text = String::from("picture,question,text\r\n");
-    let mut line = |fields: [&str; 3]| {
+    let mut text = String::from("\u{feff}picture,question,text,model\r\n");
+    let mut line = |fields: [&str; 4]| {
         let fields = fields.map(field);
         text.push_str(&fields.join(","));
         text.push_str("\r\n");
     };
     for record in records {
-        line([&record.picture, "", &record.caption]);
+        line([&record.picture, "", &record.caption, &record.model]);
         for question in &record.questions {
-            line([&record.picture, &question.question, &question.answer]);
+            let Question {
+                question,
+                answer,
+                model,
+            } = question;
+            line([&record.picture, question, answer, model]);
         }
     }
     text
@@ -74,7 +89,7 @@ pub fn csv(records: &[Record]) -> String {
 
 fn field(text: &str) -> String {
     // A spreadsheet would take such a text for a formula.
-    let guard = if text.starts_with(['=', '+', '-', '@']) {
+    let guard = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
         "'"
     } else {
         ""

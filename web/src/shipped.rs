@@ -13,6 +13,8 @@ pub struct Shipped {
     pub label: &'static str,
     /// What may be expected of it.
     pub note: &'static str,
+    /// Whether it answers questions.
+    pub questions: bool,
     /// Pictures of that kind, in the order they are shown.
     pub samples: &'static [Sample],
 }
@@ -32,6 +34,7 @@ pub static SHIPPED: [Shipped; 3] = [
         folder: "package/",
         label: text::PHOTOS,
         note: text::PHOTOS_NOTE,
+        questions: false,
         samples: &PHOTOS,
     },
     Shipped {
@@ -39,6 +42,7 @@ pub static SHIPPED: [Shipped; 3] = [
         folder: "package-q8/",
         label: text::PHOTOS_Q8,
         note: text::PHOTOS_Q8_NOTE,
+        questions: false,
         samples: &PHOTOS,
     },
     Shipped {
@@ -46,6 +50,7 @@ pub static SHIPPED: [Shipped; 3] = [
         folder: "scenes/",
         label: text::SCENES,
         note: text::SCENES_NOTE,
+        questions: true,
         samples: &SCENES,
     },
 ];
@@ -59,7 +64,11 @@ impl Shipped {
 
     /// The one that the page's address asks for.
     pub fn asked() -> Option<&'static Self> {
-        let name = page::parameter("model")?;
+        Self::named(&page::parameter("model")?)
+    }
+
+    /// The one of this name.
+    pub fn named(name: &str) -> Option<&'static Self> {
         SHIPPED.iter().find(|shipped| shipped.name == name)
     }
 }

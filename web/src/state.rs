@@ -12,13 +12,13 @@ use crate::{
     output::{Model, Output, Progress},
     page,
     picture::Picture,
-    shipped::{SHIPPED, Shipped},
+    shipped::Shipped,
     text,
 };
 use adem_protocol::{Choice, EngineKind, Fusion, Origin, StoredModel, Task, choose};
 use jobs::Flight;
 use leptos::{prelude::*, reactive::owner::LocalStorage, task::spawn_local};
-use std::{future::Future, rc::Rc};
+use std::{collections::VecDeque, future::Future, rc::Rc};
 use web_sys::File;
 
 /// All that the page shows.
@@ -62,6 +62,9 @@ pub struct State {
     trial: StoredValue<Option<trial::Trial>, LocalStorage>,
     origin: StoredValue<Origin>,
     files: StoredValue<Vec<File>, LocalStorage>,
+    asked: StoredValue<VecDeque<engine::Wanted>, LocalStorage>,
+    standing: StoredValue<Option<(engine::Wanted, Model)>, LocalStorage>,
+    last: StoredValue<Option<engine::Wanted>, LocalStorage>,
     flight: StoredValue<Option<Flight>>,
     jobs: StoredValue<u64>,
     losses: StoredValue<u32>,
@@ -90,7 +93,7 @@ impl State {
             question_problem: RwSignal::new(None),
             notice: RwSignal::new(None),
             models: RwSignal::default(),
-            shipped: RwSignal::new(Shipped::asked().unwrap_or(&SHIPPED[0])),
+            shipped: RwSignal::new(engine::usual_shipped()),
             model_problem: RwSignal::new(None),
             fusion: RwSignal::new(None),
             tracing: RwSignal::new(false),
@@ -101,6 +104,9 @@ impl State {
             trial: StoredValue::new_local(None),
             origin: StoredValue::new(engine::usual_origin()),
             files: StoredValue::new_local(Vec::new()),
+            asked: StoredValue::new_local(VecDeque::new()),
+            standing: StoredValue::new_local(None),
+            last: StoredValue::new_local(None),
             flight: StoredValue::new(None),
             jobs: StoredValue::new(0),
             losses: StoredValue::new(0),
@@ -129,6 +135,7 @@ impl State {
             return;
         }
         self.camera.live.set(false);
+        self.camera.problem.set(None);
         self.problem.set(None);
         let (mut pictures, mut problem) = (Vec::new(), None);
         for file in files {
@@ -208,12 +215,21 @@ impl State {
         let item = self.gallery.current_untracked();
         let untraced = item.filter(|item| {
             item.caption.with_untracked(|caption| {
-                caption.progress == Progress::Done && !caption.is_traced()
+                let told = caption.is_traced() && !self.is_of_another(caption);
+                caption.progress == Progress::Done && !told
             })
         });
         if let Some(item) = untraced.filter(|_| on) {
             self.again(item);
         }
+    }
+
+    /// Whether another model than the one in use wrote this.
+    pub fn is_of_another(self, output: &Output) -> bool {
+        self.model.with_untracked(|model| {
+            let ids = model.info().zip(output.by.as_ref());
+            ids.is_some_and(|(info, by)| info.id != by.id)
+        })
     }
 
     /// Ends whatever is being written or waits for it, and the live camera.
@@ -242,7 +258,10 @@ impl State {
         for output in item.outputs() {
             self.end(output);
         }
+        self.end(item.unseen);
         self.gallery.remove(item.id);
+        // What it made room for goes on.
+        self.pump();
     }
 
     /// Starts over after the engine was lost, with what it left undone.

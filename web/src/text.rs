@@ -8,25 +8,26 @@ pub use diagnostics::*;
 pub use models::*;
 pub use sight::*;
 
+use crate::output::Model;
 use adem_protocol::{Choice, EngineKind, ModelInfo, Reason, Timings};
 
 pub const NAME: &str = "ADEM-VL";
-pub const TAGLINE: &str = "Shows a small model a picture, and tells you what it saw.";
+pub const TAGLINE: &str = "A small model looks at your pictures and tells you what it sees.";
 pub const DESCRIBES: &str = "What the model describes";
 pub const PHOTOS: &str = "Photographs";
-pub const PHOTOS_NOTE: &str = "Learned from six thousand photographs of people, dogs and the outdoors. It is often wrong, most of all about anything else.";
+pub const PHOTOS_NOTE: &str = "Learned from six thousand photographs of people, dogs and the outdoors. It is often wrong, and more often still about anything else.";
 pub const PHOTOS_Q8: &str = "Photographs, 8 bits";
-pub const PHOTOS_Q8_NOTE: &str = "The same model with eight bits a weight instead of four: twice the download, nearer to what was trained, captions no better.";
+pub const PHOTOS_Q8_NOTE: &str = "The same model with eight bits a weight instead of four: twice the download, closer to the trained weights; its captions are no better.";
 pub const SCENES: &str = "Drawn scenes";
 pub const SCENES_NOTE: &str =
-    "Knows coloured shapes and answers questions about them. It takes everything for shapes.";
+    "Knows coloured shapes and answers questions about them. It sees shapes in everything.";
 pub const NO_QUESTIONS: &str =
-    "This model describes pictures. Questions are answered by the one for drawn scenes.";
+    "This model describes pictures. To ask questions, choose Drawn scenes.";
 pub const NO_WINDOW: &str = "The page has no window.";
 
 pub const DROP_TITLE: &str = "Drop pictures here";
 pub const DROP_HINT: &str = "or paste them, or click to choose files";
-pub const DROP_NOW: &str = "Let go";
+pub const DROP_NOW: &str = "Drop to add";
 pub const CHOOSE: &str = "Choose pictures";
 pub const CHOOSE_ANOTHER: &str = "Choose more pictures";
 pub const CAMERA: &str = "Camera";
@@ -34,11 +35,13 @@ pub const CAMERA_VIEW: &str = "What the camera sees";
 pub const CAMERA_SHOOT: &str = "Take a picture";
 pub const CAMERA_LIVE: &str = "Describe live";
 pub const CAMERA_LIVE_END: &str = "Stop describing";
-pub const CAMERA_CLOSE: &str = "Switch off";
+pub const CAMERA_CLOSE: &str = "Turn the camera off";
 pub const CAMERA_PICTURE: &str = "camera.png";
+pub const CAMERA_GONE: &str = "it was disconnected";
+pub const CAMERA_DARK: &str = "it shows nothing yet; wait a moment";
 pub const INSECURE: &str = "the page has to come over HTTPS for that";
 pub const GALLERY: &str = "Your pictures";
-pub const REMOVE: &str = "Take away";
+pub const REMOVE: &str = "Remove";
 pub const COPY: &str = "Copy";
 pub const COPIED: &str = "Copied.";
 pub const NOT_COPIED: &str = "The browser did not allow that. Select the text and copy it.";
@@ -60,7 +63,7 @@ pub const AGAIN: &str = "Try again";
 
 pub const WAITING: &str = "The model is still loading. Your picture is next.";
 pub const QUEUED: &str = "Waiting for its turn.";
-pub const FAILED: &str = "Not described.";
+pub const FAILED: &str = "Could not be described.";
 pub const HISTORY: &str = "Asked before";
 pub const NO_MODEL: &str = "There is no model to ask.";
 pub const UPDATE: &str = "A newer version of this page is ready.";
@@ -92,6 +95,20 @@ pub fn engine(choice: &Choice) -> String {
     }
 }
 
+/// Why a picture waits.
+pub fn waiting(model: &Model) -> &'static str {
+    match model {
+        Model::Ready { .. } => QUEUED,
+        Model::Unusable(_) => NO_MODEL,
+        _ => WAITING,
+    }
+}
+
+/// The model in use is another one by now.
+pub fn by_another(name: &str) -> String {
+    format!("Written by {name}. \u{201c}{DESCRIBE_AGAIN}\u{201d} asks the model now in use.")
+}
+
 /// Offers another engine.
 pub fn switch_to(kind: EngineKind) -> &'static str {
     match kind {
@@ -112,7 +129,7 @@ pub fn reason(choice: &Choice) -> String {
         Reason::Chosen => "Because you chose it.".into(),
         Reason::Forced => "Because the address asks for it.".into(),
         Reason::Trial => {
-            format!("Because it is there at once. {adapter} is being tried, too.")
+            format!("Because it is ready at once. {adapter} is being tried as well.")
         }
         Reason::Measured(measured) => {
             let (cpu, gpu) = (measured.cpu_ms, measured.gpu_ms);
@@ -158,7 +175,7 @@ pub fn problem(name: &str, message: &str) -> String {
 /// A file over the limit.
 pub fn too_large(bytes: f64, limit: f64) -> String {
     format!(
-        "it has {:.0} MB; a picture of at most {:.0} MB can be read. Save a smaller copy of it.",
+        "it is {:.0} MB; a picture of at most {:.0} MB can be read. Save a smaller copy of it.",
         bytes / 1e6,
         limit / 1e6
     )

@@ -12,16 +12,26 @@ mod words;
 
 use crate::{offline, output::Model, picture::dropped, shipped::SHIPPED, state::State, text};
 use leptos::{ev, prelude::*};
-use web_sys::DragEvent;
+use wasm_bindgen::JsCast;
+use web_sys::{DragEvent, HtmlInputElement};
 
 /// The whole page.
 #[component]
 pub fn Page(state: State) -> impl IntoView {
     let dragging = RwSignal::new(false);
     // On the window, so that a picture dropped beside the frame does not replace the page.
+    // Text goes where it was dropped.
+    let is_text = |event: &DragEvent| {
+        let types = event.data_transfer().map(|transfer| transfer.types());
+        let files = types.is_some_and(|types| types.includes(&"Files".into(), 0));
+        let field = event.target();
+        !files && field.is_some_and(|field| field.is_instance_of::<HtmlInputElement>())
+    };
     window_event_listener(ev::dragover, move |event: DragEvent| {
-        event.prevent_default();
-        dragging.set(true);
+        if !is_text(&event) {
+            event.prevent_default();
+            dragging.set(true);
+        }
     });
     window_event_listener(ev::dragleave, move |event: DragEvent| {
         if event.related_target().is_none() {
@@ -29,9 +39,11 @@ pub fn Page(state: State) -> impl IntoView {
         }
     });
     window_event_listener(ev::drop, move |event: DragEvent| {
-        event.prevent_default();
         dragging.set(false);
-        state.take(dropped(event.data_transfer()));
+        if !is_text(&event) {
+            event.prevent_default();
+            state.take(dropped(event.data_transfer()));
+        }
     });
     window_event_listener(ev::paste, move |event: web_sys::ClipboardEvent| {
         state.take(dropped(event.clipboard_data()));
@@ -112,6 +124,7 @@ fn Choice(state: State) -> impl IntoView {
         <div class="row choice">
             <div class="row" role="group" aria-label=text::DESCRIBES>{buttons}</div>
             <p class="note">{move || state.shipped.get().note}</p>
+            <p class="problem" id="choice-problem" role="alert">{move || state.model_problem.get()}</p>
         </div>
     }
 }

@@ -51,7 +51,7 @@ pub enum PromptError {
     /// More tokens than fit beside the picture and the answer.
     #[error(
         "the prompt is too long: {words} words make {tokens} tokens, but the model has room for {room}; shorten the question to about {} words",
-        (words * room / tokens.max(&1)).saturating_sub(1)
+        (words * room / tokens.max(&1)).saturating_sub(1).max(1)
     )]
     TooLong {
         /// Words in the question.

@@ -4,7 +4,7 @@
 //! the generated bindings. Sync access handles are what every browser has; they exist in workers
 //! alone and lock their file.
 
-use js_sys::{Object, Reflect};
+use js_sys::{Object, Promise, Reflect};
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::File;
@@ -12,41 +12,37 @@ use web_sys::File;
 #[wasm_bindgen]
 extern "C" {
     #[wasm_bindgen(catch, js_namespace = ["navigator", "storage"], js_name = getDirectory)]
-    async fn get_root() -> Result<JsValue, JsValue>;
+    fn get_root() -> Result<Promise, JsValue>;
 
     #[wasm_bindgen(js_name = FileSystemDirectoryHandle)]
     #[derive(Clone)]
     type DirectoryHandle;
     #[wasm_bindgen(method, catch, js_name = getDirectoryHandle)]
-    async fn get_directory(
+    fn get_directory(
         this: &DirectoryHandle,
         name: &str,
         options: &Object,
-    ) -> Result<JsValue, JsValue>;
+    ) -> Result<Promise, JsValue>;
     #[wasm_bindgen(method, catch, js_name = getFileHandle)]
-    async fn get_file(
-        this: &DirectoryHandle,
-        name: &str,
-        options: &Object,
-    ) -> Result<JsValue, JsValue>;
+    fn get_file(this: &DirectoryHandle, name: &str, options: &Object) -> Result<Promise, JsValue>;
     #[wasm_bindgen(method, catch, js_name = removeEntry)]
-    async fn remove_entry(
+    fn remove_entry(
         this: &DirectoryHandle,
         name: &str,
         options: &Object,
-    ) -> Result<JsValue, JsValue>;
+    ) -> Result<Promise, JsValue>;
     #[wasm_bindgen(method)]
     fn keys(this: &DirectoryHandle) -> Keys;
 
     type Keys;
     #[wasm_bindgen(method, catch)]
-    async fn next(this: &Keys) -> Result<JsValue, JsValue>;
+    fn next(this: &Keys) -> Result<Promise, JsValue>;
 
     type FileHandle;
     #[wasm_bindgen(method, catch, js_name = getFile)]
-    async fn content(this: &FileHandle) -> Result<JsValue, JsValue>;
+    fn content(this: &FileHandle) -> Result<Promise, JsValue>;
     #[wasm_bindgen(method, catch, js_name = createSyncAccessHandle)]
-    async fn open_to_write(this: &FileHandle) -> Result<JsValue, JsValue>;
+    fn open_to_write(this: &FileHandle) -> Result<Promise, JsValue>;
 
     type AccessHandle;
     #[wasm_bindgen(method, catch)]
@@ -57,6 +53,12 @@ extern "C" {
     fn flush(this: &AccessHandle) -> Result<(), JsValue>;
     #[wasm_bindgen(method)]
     fn close(this: &AccessHandle);
+}
+
+/// What `called` promises. A function that this browser lacks is an error, too: it throws at once,
+/// which an `async` binding would not catch.
+async fn kept(called: Result<Promise, JsValue>) -> Result<JsValue, Refusal> {
+    Ok(JsFuture::from(called?).await?)
 }
 
 /// Why the browser refuses: a `DOMException`'s name and text.
@@ -99,11 +101,11 @@ pub(crate) enum Mode {
 impl Directory {
     /// The folder of this origin.
     pub async fn root() -> Result<Self, Refusal> {
-        Ok(Directory(get_root().await?.unchecked_into()))
+        Ok(Directory(kept(get_root()).await?.unchecked_into()))
     }
 
     pub async fn directory(&self, name: &str, mode: Mode) -> Result<Self, Refusal> {
-        let found = self.0.get_directory(name, &making(mode)).await?;
+        let found = kept(self.0.get_directory(name, &making(mode))).await?;
         Ok(Directory(found.unchecked_into()))
     }
 
@@ -112,7 +114,7 @@ impl Directory {
         let keys = self.0.keys();
         let mut names = Vec::new();
         loop {
-            let step = keys.next().await?;
+            let step = kept(keys.next()).await?;
             let field = |name: &str| Reflect::get(&step, &name.into());
             if field("done")?.is_truthy() {
                 return Ok(names);
@@ -124,9 +126,9 @@ impl Directory {
     /// Deletes a file, or a folder with all in it.
     pub async fn remove(&self, name: &str) -> Result<(), Refusal> {
         let options = options("recursive", &JsValue::TRUE);
-        match self.0.remove_entry(name, &options).await {
+        match kept(self.0.remove_entry(name, &options)).await {
             Ok(_) => Ok(()),
-            Err(error) => Some(Refusal::from(error))
+            Err(refusal) => Some(refusal)
                 .filter(|refusal| !refusal.is_absence())
                 .map_or(Ok(()), Err),
         }
@@ -134,20 +136,20 @@ impl Directory {
 
     /// A file as it is now, to be read by slices; `None` where there is none.
     pub async fn file(&self, name: &str) -> Result<Option<File>, Refusal> {
-        let found = self.0.get_file(name, &making(Mode::Find)).await;
-        let handle: FileHandle = match found.map_err(Refusal::from) {
+        let found = kept(self.0.get_file(name, &making(Mode::Find))).await;
+        let handle: FileHandle = match found {
             Ok(handle) => handle.unchecked_into(),
             Err(refusal) if refusal.is_absence() => return Ok(None),
             Err(refusal) => return Err(refusal),
         };
-        Ok(Some(handle.content().await?.unchecked_into()))
+        Ok(Some(kept(handle.content()).await?.unchecked_into()))
     }
 
     /// A file to be written, which nobody else can open meanwhile.
     pub async fn write(&self, name: &str) -> Result<Writer, Refusal> {
-        let handle = self.0.get_file(name, &making(Mode::Make)).await?;
+        let handle = kept(self.0.get_file(name, &making(Mode::Make))).await?;
         let handle: FileHandle = handle.unchecked_into();
-        Ok(Writer(handle.open_to_write().await?.unchecked_into()))
+        Ok(Writer(kept(handle.open_to_write()).await?.unchecked_into()))
     }
 
     /// Writes a small file whole.

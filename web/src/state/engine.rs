@@ -1,6 +1,6 @@
 //! The engine: started, listened to, replaced where it is lost.
 
-use super::State;
+use super::{State, trial::Trial};
 use crate::{
     client::Engine,
     output::{Model, Scores},
@@ -10,15 +10,21 @@ use crate::{
 };
 use adem_protocol::{Ask, Choice, EngineKind, Origin, Reason, Tell};
 use leptos::{prelude::*, task::spawn_local};
+use std::collections::VecDeque;
 use web_sys::{File, Url};
 
 /// Key under which the page remembers the model chosen last.
 const CHOSEN: &str = "adem.model";
 
+/// A package that was asked for: its place, and its files where that is a folder.
+pub type Wanted = (Origin, Vec<File>);
+
 impl State {
     /// Starts the engine of `choice`; the one before ends here.
     pub(super) fn start_engine(self, choice: Choice) {
         let kind = choice.kind;
+        self.asked.update_value(VecDeque::clear);
+        self.standing.set_value(None);
         self.model.set(Model::Starting);
         self.choice.set(Some(choice));
         self.requeue();
@@ -52,6 +58,12 @@ impl State {
             // What another model said is nothing to compare with.
             item.forget();
         }
+        // What is compared is one model on two engines: it begins anew with this one.
+        self.trial.update_value(|trial| {
+            if !matches!(trial, Some(Trial::Over)) {
+                *trial = None;
+            }
+        });
         let before = self.origin.with_value(foreign);
         let after = foreign(&origin);
         self.origin.set_value(origin);
@@ -68,6 +80,8 @@ impl State {
         self.model.set(loading);
         let origin = self.origin.get_value();
         let files = self.files.get_value();
+        let wanted = (origin.clone(), files.clone());
+        self.asked.update_value(|asked| asked.push_back(wanted));
         self.send(&Ask::Load { origin }, None, &files);
     }
 
@@ -112,28 +126,77 @@ impl State {
                 load_ms,
                 unkept,
             } => {
-                self.remember_choice(&model.id, unkept.is_none());
-                if let Some(shipped) = SHIPPED.iter().find(|it| it.name == model.name) {
-                    self.shipped.set(shipped);
-                }
-                self.model.set(Model::Ready {
+                let (id, kept) = (model.id.clone(), unkept.is_none());
+                let model = Model::Ready {
                     info: model,
                     load_ms,
                     unkept,
-                });
-                self.list_models();
-                crate::offline::prepare(self.update);
-                self.pump();
+                };
+                let wanted = self.answered();
+                self.last.set_value(wanted.clone());
+                self.standing
+                    .set_value(wanted.map(|wanted| (wanted, model.clone())));
+                if !self.is_asked() {
+                    self.remember_choice(&id, kept);
+                    self.settle(model);
+                }
             }
-            Tell::NotLoaded { message, .. } => self.not_loaded(message),
+            Tell::NotLoaded { message, usable } => {
+                self.answered();
+                if !usable {
+                    self.standing.set_value(None);
+                }
+                if !self.is_asked() {
+                    self.not_loaded(message);
+                }
+            }
             Tell::Models { models, problem } => self.models.set((models, problem)),
             Tell::Unusable { message } => self.lost(message),
             of_job => self.hear_of_job(of_job, scores),
         }
     }
 
-    /// The package is refused: the usual one comes back, unless it was that.
+    /// The package that the engine has just answered about: it loads one after another.
+    fn answered(self) -> Option<Wanted> {
+        self.asked.try_update_value(VecDeque::pop_front).flatten()
+    }
+
+    /// Whether a newer package is on its way: what became of an older one is of no concern then.
+    fn is_asked(self) -> bool {
+        self.asked.with_value(|asked| !asked.is_empty())
+    }
+
+    /// A model can be asked.
+    fn settle(self, model: Model) {
+        let name = model.info().map(|info| info.name.as_str());
+        if let Some(shipped) = SHIPPED.iter().find(|it| Some(it.name) == name) {
+            self.shipped.set(shipped);
+        }
+        self.model.set(model);
+        self.list_models();
+        crate::offline::prepare(self.update);
+        // Whoever looks at what the words looked at sees those of this model.
+        self.trace(self.tracing.get_untracked());
+        self.pump();
+    }
+
+    /// The package is refused: the model before it goes on, or is loaded again where the engine
+    /// lost it; else the usual one comes back, unless it was that.
     fn not_loaded(self, message: String) {
+        if let Some(((origin, files), model)) = self.standing.get_value() {
+            self.origin.set_value(origin);
+            self.files.set_value(files);
+            self.settle(model);
+            self.model_problem.set(Some(message));
+            return;
+        }
+        let last = self.last.try_update_value(Option::take).flatten();
+        let refused = self.origin.get_value();
+        if let Some((origin, files)) = last.filter(|(origin, _)| *origin != refused) {
+            self.load(origin, files);
+            self.model_problem.set(Some(message));
+            return;
+        }
         let usual = usual();
         if self.origin.with_value(|origin| *origin == usual) {
             self.give_up();
@@ -146,11 +209,19 @@ impl State {
         self.model_problem.set(Some(message));
     }
 
-    /// Comes back to a model that was chosen from this device or put there, and to no other.
+    /// Comes back to a model that was chosen from beside the page, by its name, so that its newer
+    /// builds are seen, or from this device.
     fn remember_choice(self, id: &str, kept: bool) {
-        let usual = usual();
-        let chosen = self.origin.with_value(|origin| *origin != usual) && kept;
-        page::remember(CHOSEN, chosen.then_some(id));
+        let shipped = self.origin.with_value(|origin| {
+            let is = |it: &&Shipped| *origin == Origin::Address(it.address());
+            SHIPPED.iter().position(|it| is(&it))
+        });
+        let word = match shipped {
+            Some(0) => None,
+            Some(place) => Some(SHIPPED[place].name),
+            None => kept.then_some(id),
+        };
+        page::remember(CHOSEN, word);
     }
 
     /// The engine does not run: it is started once more; then the CPU's takes the place of
@@ -190,10 +261,15 @@ impl State {
 /// first one beside the page.
 pub(super) fn usual_origin() -> Origin {
     match (Shipped::asked(), page::recall(CHOSEN)) {
-        (Some(shipped), _) => Origin::Address(shipped.address()),
-        (None, Some(id)) => Origin::Stored(id),
-        (None, None) => usual(),
+        (None, Some(id)) if Shipped::named(&id).is_none() => Origin::Stored(id),
+        _ => Origin::Address(usual_shipped().address()),
     }
+}
+
+/// The model beside the page that its address asks for, that of the last visit, or the first.
+pub(super) fn usual_shipped() -> &'static Shipped {
+    let recalled = || Shipped::named(&page::recall(CHOSEN)?);
+    Shipped::asked().or_else(recalled).unwrap_or(&SHIPPED[0])
 }
 
 fn usual() -> Origin {
@@ -201,7 +277,7 @@ fn usual() -> Origin {
 }
 
 /// The origin of an address that is not the page's own.
-fn foreign(origin: &Origin) -> Option<String> {
+pub(super) fn foreign(origin: &Origin) -> Option<String> {
     let Origin::Address(address) = origin else {
         return None;
     };

@@ -3,7 +3,7 @@
 use super::{State, next};
 use crate::{
     gallery::Item,
-    output::{Model, Output, Progress, Scores, Token},
+    output::{By, Model, Output, Progress, Scores, Token},
     page, text,
 };
 use adem_protocol::{Ask, Task, Tell};
@@ -58,7 +58,14 @@ impl State {
             unseen,
         }));
         let fusion = self.fusion.get_untracked().filter(|_| !unseen);
+        let by = self.model.with_untracked(|model| {
+            model.info().map(|info| By {
+                id: info.id.clone(),
+                name: info.name.clone(),
+            })
+        });
         output.update(|output| {
+            output.by = by;
             output.progress = Progress::Looking;
             output.fusion = fusion;
         });
@@ -196,7 +203,9 @@ impl State {
             return;
         };
         let text = landed.with_untracked(|output| {
-            let trained = output.progress == Progress::Done && output.fusion.is_none();
+            let trained = output.progress == Progress::Done
+                && output.fusion.is_none()
+                && !self.is_of_another(output);
             trained.then(|| output.text.clone())
         });
         if text.is_some() {
@@ -206,7 +215,8 @@ impl State {
 
     /// Stops what is being written into `output`, or waits to be.
     pub(super) fn end(self, output: RwSignal<Output>) {
-        if !output.with_untracked(|output| output.progress.is_active()) {
+        let active = output.try_with_untracked(|output| output.progress.is_active());
+        if active != Some(true) {
             return;
         }
         let flight = self.flight.get_value();
@@ -218,7 +228,7 @@ impl State {
             }
         }
         // Said at once; the engine follows after the token it is at.
-        output.update(|output| output.progress = Progress::Stopped);
+        output.try_update(|output| output.progress = Progress::Stopped);
     }
 
     /// The engine is gone: what it was at waits again.

@@ -1,6 +1,6 @@
 //! Which engine is faster here: both describe the same sample, once per device.
 
-use super::{State, jobs::Flight, next};
+use super::{State, engine::foreign, jobs::Flight, next};
 use crate::{
     client::Engine,
     output::{Model, Output, Progress},
@@ -8,7 +8,9 @@ use crate::{
     picture::Picture,
     shipped::Shipped,
 };
-use adem_protocol::{Adapter, Ask, Choice, EngineKind, Measured, Reason, Task, Tell, Timings};
+use adem_protocol::{
+    Adapter, Ask, Choice, EngineKind, Measured, Origin, Reason, Task, Tell, Timings,
+};
 use leptos::{prelude::*, task::spawn_local};
 
 /// Key under which the page remembers what it measured.
@@ -33,7 +35,12 @@ impl State {
             let reason = choice.as_ref().map(|choice| &choice.reason);
             reason == Some(&Reason::Trial)
         });
-        if !wanted || self.trial.with_value(Option::is_some) {
+        // Only a model that both engines can fetch is a fair comparison.
+        let both = self.origin.with_value(|origin| match origin {
+            Origin::Folder(_) => false,
+            other => foreign(other).is_none(),
+        });
+        if !wanted || !both || self.trial.with_value(Option::is_some) {
             return;
         }
         let output = RwSignal::new(Output::waiting(Task::Caption));

@@ -61,7 +61,7 @@ pub fn stored(model: &StoredModel) -> String {
 
 /// The model will have to be fetched again.
 pub fn unkept(why: &str) -> String {
-    format!("The model is in memory only and will be fetched again next time: {why}.")
+    format!("The model is kept in memory only, and fetched again next time: {why}.")
 }
 
 /// Nothing can be kept here.

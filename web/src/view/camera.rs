@@ -1,6 +1,6 @@
 //! What the camera sees, and what to do with it.
 
-use crate::{camera::shoot, state::State, text};
+use crate::{camera::shoot, page, state::State, text};
 use leptos::{html::Video, prelude::*, task::spawn_local};
 
 /// The button that switches the camera on.
@@ -23,8 +23,13 @@ pub fn CameraView(state: State) -> impl IntoView {
         }
     });
     let take = move |_| {
+        camera.problem.set(None);
         if let Some(video) = video.get_untracked() {
-            state.take_one(async move { shoot(&video).await.ok_or(text::no_camera("")) });
+            state.take_one(async move {
+                shoot(&video)
+                    .await
+                    .ok_or(text::no_camera(text::CAMERA_DARK))
+            });
         }
     };
     let live = move |_| {
@@ -77,7 +82,10 @@ pub fn CameraView(state: State) -> impl IntoView {
                 <button type="button" id="live" aria-pressed=move || camera.live.get().to_string() on:click=live>
                     {label}
                 </button>
-                <button type="button" id="camera-close" on:click=move |_| camera.close()>
+                <button type="button" id="camera-close" on:click=move |_| {
+                    camera.close();
+                    page::focus(&["#camera"]);
+                }>
                     {text::CAMERA_CLOSE}
                 </button>
             </div>

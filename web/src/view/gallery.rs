@@ -1,6 +1,6 @@
 //! The pictures of this visit, once there are several.
 
-use crate::{gallery::Item, output::Progress, share, state::State, text};
+use crate::{gallery::Item, output::Progress, page, share, state::State, text};
 use leptos::prelude::*;
 
 /// Thumbnails with their captions, and the ways to take all of them along.
@@ -52,7 +52,7 @@ fn Card(state: State, item: Item) -> impl IntoView {
     let selected = move || state.gallery.selected.get() == Some(item.id);
     let caption = move || {
         item.caption.with(|caption| match caption.progress {
-            Progress::Waiting => text::QUEUED.to_owned(),
+            Progress::Waiting => state.model.with(text::waiting).to_owned(),
             Progress::Looking if caption.text.is_empty() => text::LOOKING.to_owned(),
             Progress::Failed => text::FAILED.to_owned(),
             _ => caption.text.clone(),
@@ -73,7 +73,11 @@ fn Card(state: State, item: Item) -> impl IntoView {
                 <span class="name">{move || item.name()}</span>
                 <span class="said">{caption}</span>
             </button>
-            <button type="button" class="remove" aria-label=remove on:click=move |_| state.remove(item)>
+            <button type="button" class="remove" aria-label=remove on:click=move |_| {
+                state.remove(item);
+                // Whoever uses the keyboard goes on from here.
+                page::focus(&[".card.selected .choose", "#file"]);
+            }>
                 "×"
             </button>
         </li>

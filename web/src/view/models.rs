@@ -69,7 +69,7 @@ pub fn Models(state: State) -> impl IntoView {
                 <span>{text::MODEL_FOLDER}</span>
                 <input id="folder" type="file" prop:webkitdirectory=true multiple on:change=opened />
             </label>
-            <p class="problem" id="model-problem" role="alert">{move || state.model_problem.get()}</p>
+            <p class="problem" id="model-problem">{move || state.model_problem.get()}</p>
         </details>
     }
 }

@@ -54,7 +54,7 @@ pub fn Stage(state: State, dragging: RwSignal<bool>) -> impl IntoView {
                     class="unseen"
                     type="file"
                     multiple
-                    accept="image/*"
+                    accept="image/png,image/jpeg,image/webp,image/gif"
                     aria-label=text::CHOOSE
                     on:change=chosen
                 />
@@ -129,10 +129,12 @@ fn Samples(state: State) -> impl IntoView {
         buttons.collect_view()
     };
     view! {
-        <div class="head">
-            <h2 class="small">{text::SAMPLES}</h2>
-            <OpenCamera state />
+        <div class="tries">
+            <div class="head">
+                <h2 class="small">{text::SAMPLES}</h2>
+                <OpenCamera state />
+            </div>
+            <ul class="samples" id="samples">{buttons}</ul>
         </div>
-        <ul class="samples" id="samples">{buttons}</ul>
     }
 }

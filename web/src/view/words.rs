@@ -34,10 +34,11 @@ pub fn Words(state: State) -> impl IntoView {
                 .with(|answer| answer.problem.clone().filter(|_| failed(answer)))
         })
     };
-    // Until it is known, the form stays.
+    // Until the model is there, it is taken for the one that was asked for.
     let asks = move || {
         let model = state.model.read();
-        model.info().is_none_or(|info| info.questions)
+        let asked = || state.shipped.get().questions;
+        model.info().map_or_else(asked, |info| info.questions)
     };
     view! {
         <section class="words">
@@ -90,17 +91,20 @@ fn Written(
             _ => output.text.clone(),
         })
     };
-    let ready = Memo::new(move |_| {
-        state
-            .model
-            .with(|model| matches!(model, Model::Ready { .. }))
+    let waits = Memo::new(move |_| state.model.with(text::waiting));
+    let by = Memo::new(move |_| {
+        state.model.track();
+        output.with(|output| match (state.is_of_another(output), &output.by) {
+            (true, Some(by)) => text::by_another(&by.name),
+            _ => String::new(),
+        })
     });
     let note = move || match progress.get() {
-        Progress::Waiting if ready.get() => text::QUEUED,
-        Progress::Waiting => text::WAITING,
-        Progress::Looking => text::LOOKING,
-        Progress::Stopped => text::STOPPED,
-        _ => "",
+        Progress::Waiting => waits.get().to_owned(),
+        Progress::Looking => text::LOOKING.to_owned(),
+        Progress::Stopped => text::STOPPED.to_owned(),
+        Progress::Done => by.get(),
+        _ => String::new(),
     };
     view! {
         // Busy while it grows, so that it is read out once, whole.
@@ -138,6 +142,7 @@ fn CaptionTools(state: State) -> impl IntoView {
             });
         });
     };
+    let has_text = Memo::new(move |_| state.caption.with(|caption| !caption.text.is_empty()));
     let again = move |_| {
         if let Some(item) = state.gallery.current_untracked() {
             state.again(item);
@@ -149,7 +154,7 @@ fn CaptionTools(state: State) -> impl IntoView {
     });
     view! {
         <div class="row" hidden=move || !ended.get()>
-            <button type="button" class="plain" id="copy" on:click=copy>{text::COPY}</button>
+            <button type="button" class="plain" id="copy" hidden=move || !has_text.get() on:click=copy>{text::COPY}</button>
             <button type="button" class="plain" id="again" on:click=again>{text::DESCRIBE_AGAIN}</button>
             <span class="note" role="status">{copied}</span>
         </div>
