@@ -7,11 +7,12 @@
 #                                             the same command goes on where it stopped
 #
 # DATA holds flickr8k/*.tar and captions_text/*.txt, TEACHER is what `adem import` makes of a vision
-# encoder. PHOTO_DEVICE=cpu tries the script without a card, PHOTO_SET holds more `--set` options.
+# encoder. On a card the grids are 16x16 and 8x8, four times the recipe's patches. PHOTO_DEVICE=cpu
+# tries the script without a card; PHOTO_SET holds other `--set` options in place of those grids'.
 set -eu
 
 usage() {
-    sed -n '2,12s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,13s/^# \{0,1\}//p' "$0" >&2
     exit 2
 }
 
@@ -44,7 +45,8 @@ train() {
     # shellcheck disable=SC2086 # options of the caller's, in words
     set -- ./adem train --recipe photo --device "${PHOTO_DEVICE:-cuda}" --out ../run \
         --set "data.source.shards=$train" --set "validation.data.source.shards=$dev" \
-        --set "read.texts=$texts" --set see.teacher.package=teacher ${PHOTO_SET:-}
+        --set "read.texts=$texts" --set see.teacher.package=teacher \
+        ${PHOTO_SET:---set model.clip.patch=8 --set model.adem.down_sample=[256,64]}
     # SIGINT ends the step at hand and saves.
     [ "$seconds" = 0 ] || set -- timeout --signal=INT "$seconds" "$@"
     "$@"
