@@ -47,5 +47,11 @@ pub fn focus(selectors: &'static [&str]) {
         let found = selectors.iter().find_map(find)?;
         found.dyn_into::<HtmlElement>().ok()?.focus().ok()
     };
-    set_timeout(move || drop(focus()), Duration::ZERO);
+    set_timeout(
+        move || {
+            // What is no longer there cannot be focused.
+            let _ = focus();
+        },
+        Duration::ZERO,
+    );
 }
