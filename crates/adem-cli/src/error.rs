@@ -58,6 +58,9 @@ pub enum CliError {
     /// The user stopped a run; it can be continued.
     #[error("stopped; the same command goes on from here")]
     Stopped,
+    /// The user stopped a measurement; what it found until then has been printed.
+    #[error("stopped; the figures are of what was done until then")]
+    Partial,
     #[error("cannot read: {0}")]
     Input(io::Error),
     #[error("cannot write the output: {0}")]
@@ -74,6 +77,7 @@ impl CliError {
             Self::Usage(_) | Self::Eval(EvalError::Zero { .. }) => 2,
             Self::Train(TrainError::Settings { .. } | TrainError::Config { .. }) => 2,
             Self::Stopped
+            | Self::Partial
             | Self::Import(
                 ImportError::Package(PackageError::Stopped) | ImportError::Hub(HubError::Stopped),
             )

@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 
 use adem_eval::Agreement;
-use adem_eval::captions::CaptionEval;
+use adem_eval::captions::{CaptionEval, PAGE_BEGINS};
 use adem_eval::scenes::{ScenesEval, Setting, settings};
+use adem_package::Task;
+use clap::builder::RangedI64ValueParser;
 use clap::{Args, Subcommand};
 
 use crate::args::{BeamArgs, ModelArgs};
@@ -12,7 +14,12 @@ use crate::dataset::{bad_rows, open};
 use crate::error::CliError;
 use crate::package::Wanted;
 use crate::progress::ProgressLine;
-use crate::{device, output, package, stop};
+use crate::{device, file, output, package, stop};
+
+/// Reads a number of texts to be written at once. Pictures and caches of all of them are held.
+fn batch() -> RangedI64ValueParser<u16> {
+    clap::value_parser!(u16).range(1..=1024)
+}
 
 #[derive(Debug, Clone, Subcommand)]
 pub enum EvalCommand {
@@ -37,11 +44,11 @@ pub struct CaptionEvalArgs {
     #[arg(long, value_name = "DIR")]
     pub images: Option<PathBuf>,
     /// Only the first N pictures.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub limit: Option<u64>,
     /// Captions written at once.
-    #[arg(long, value_name = "N", default_value_t = 32)]
-    pub batch: usize,
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = batch())]
+    pub batch: u16,
     #[command(flatten)]
     pub beams: BeamArgs,
     /// Show this many captions beside those of people.
@@ -51,7 +58,8 @@ pub struct CaptionEvalArgs {
     /// say the prompt again.
     #[arg(long)]
     pub compat: bool,
-    /// Write a page of all pictures, captions and scores, which needs no other file.
+    /// Write a page of all pictures, captions and scores, which needs no other file. An earlier page
+    /// of that name is replaced, any other file is not.
     #[arg(long, value_name = "FILE.html")]
     pub report: Option<PathBuf>,
     /// Print one JSON object.
@@ -75,14 +83,14 @@ pub struct AgreementArgs {
     #[arg(long, value_name = "DIR", requires = "data")]
     pub images: Option<PathBuf>,
     /// How many pictures; otherwise all of the data, or 300 scenes.
-    #[arg(long, value_name = "N")]
-    pub count: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub count: Option<u32>,
     /// Which set of scenes; every number is another set, and none is trained on.
     #[arg(long, value_name = "S", default_value_t = 0, conflicts_with = "data")]
     pub seed: u64,
     /// Texts written at once.
-    #[arg(long, value_name = "N", default_value_t = 32)]
-    pub batch: usize,
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = batch())]
+    pub batch: u16,
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
@@ -93,14 +101,14 @@ pub struct AgreementArgs {
 #[derive(Debug, Clone, Args)]
 pub struct ScenesArgs {
     /// How many scenes.
-    #[arg(long, value_name = "N", default_value_t = 1000)]
-    pub count: usize,
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub count: u32,
     /// Which set of scenes; every number is another set, and none is trained on.
     #[arg(long, value_name = "S", default_value_t = 0)]
     pub seed: u64,
     /// Texts written at once.
-    #[arg(long, value_name = "N", default_value_t = 32)]
-    pub batch: usize,
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = batch())]
+    pub batch: u16,
     /// Show this many failures of the model as trained.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub failures: usize,
@@ -124,46 +132,57 @@ pub fn run(command: EvalCommand) -> Result<(), CliError> {
 
 fn agreement(args: AgreementArgs) -> Result<(), CliError> {
     /// Generated scenes, unless a number is given.
-    const SCENES: usize = 300;
+    const SCENES: u32 = 300;
+    let stopped = stop::listen("this batch").flag;
     let bad = bad_rows();
     let (wanted, agreement) = match args.data.as_slice() {
         [] => {
             let count = args.count.unwrap_or(SCENES);
-            (Wanted::Scenes, Agreement::on_scenes(count, args.seed))
+            (
+                Wanted::Scenes,
+                Agreement::on_scenes(count as usize, args.seed),
+            )
         }
         data => {
             let data = open(data, args.images.as_deref(), &bad)?;
-            let limit = args.count.map(|count| count as u64);
+            let limit = args.count.map(u64::from);
             (Wanted::Photo, Agreement::on_data(&*data, &bad, limit)?)
         }
     };
     let device = device::open(args.model.device)?;
     let model = package::load_onto(&package::locate(&args.model, wanted)?, &device)?;
+    if args.data.is_empty() && !model.manifest().tasks.contains(&Task::Question) {
+        return Err(CliError::Usage(
+            "generated scenes are asked about, and this model answers no questions; name pictures \
+             with --data"
+                .to_owned(),
+        ));
+    }
     let against = package::load_onto(&args.against, &device)?;
-    let stopped = stop::listen("this batch").flag;
     let progress = ProgressLine::default();
-    let running = agreement.run(&model, &against, args.batch, |now| {
+    let running = agreement.run(&model, &against, args.batch.into(), |now| {
         progress.pictures(now, &stopped)
     });
     let report = pollster::block_on(running);
     progress.clear();
     let report = report?;
-    output::report(&report, args.json)
+    output::report(&report, args.json)?;
+    whole(report.stopped)
 }
 
 fn scenes(args: ScenesArgs) -> Result<(), CliError> {
+    let stopped = stop::listen("this batch").flag;
     let captioner = package::load(&args.model, Wanted::Scenes)?;
     let eval = ScenesEval {
-        count: args.count,
+        count: args.count as usize,
         seed: args.seed,
-        batch: args.batch,
+        batch: args.batch.into(),
         settings: match args.no_ablation {
             true => vec![Setting::trained()],
             false => settings(&captioner),
         },
         failures: args.failures,
     };
-    let stopped = stop::listen("this batch").flag;
     let progress = ProgressLine::default();
     let running = eval.run(&captioner, |now| {
         let done = format!("{} of {} scenes", now.scenes, now.count);
@@ -172,21 +191,25 @@ fn scenes(args: ScenesArgs) -> Result<(), CliError> {
     let report = pollster::block_on(running);
     progress.clear();
     let report = report?;
-    output::report(&report, args.json)
+    output::report(&report, args.json)?;
+    whole(report.scenes < report.count)
 }
 
 fn captions(args: CaptionEvalArgs) -> Result<(), CliError> {
+    if let Some(path) = &args.report {
+        file::may_write(path, PAGE_BEGINS, "page of captions")?;
+    }
+    let stopped = stop::listen("this batch").flag;
     let bad = bad_rows();
     let data = open(&args.data, args.images.as_deref(), &bad)?;
     let captioner = package::load(&args.model, Wanted::Photo)?;
     let eval = CaptionEval {
-        batch: args.batch,
+        batch: args.batch.into(),
         limit: args.limit,
         beams: args.beams.beams(),
         pictures: args.report.is_some(),
         compat: args.compat,
     };
-    let stopped = stop::listen("this batch").flag;
     let progress = ProgressLine::default();
     let running = eval.run(&captioner, &*data, &bad, |now| {
         progress.pictures(now, &stopped)
@@ -194,9 +217,20 @@ fn captions(args: CaptionEvalArgs) -> Result<(), CliError> {
     let report = pollster::block_on(running);
     progress.clear();
     let mut report = report?;
-    if let Some(path) = &args.report {
-        output::file(path, report.html().as_bytes())?;
-    }
+    let page = args.report.as_ref().map(|path| (path, report.html()));
     report.show(args.captions);
-    output::report(&report, args.json)
+    // A page that cannot be written takes no score with it.
+    output::report(&report, args.json)?;
+    if let Some((path, page)) = page {
+        file::replace(path, page.as_bytes())?;
+    }
+    whole(report.stopped)
+}
+
+/// An error for a measurement that the user stopped, once it has been told.
+fn whole(stopped: bool) -> Result<(), CliError> {
+    match stopped {
+        true => Err(CliError::Partial),
+        false => Ok(()),
+    }
 }

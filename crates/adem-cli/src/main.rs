@@ -1,7 +1,7 @@
 //! The program `adem`: captions for pictures, answers to questions about them, and measurements.
 //!
 //! Exit status: 0 when everything was done, 1 when a picture, a package or a device failed, 2 for
-//! a command line that makes no sense.
+//! a command line or settings that make no sense, 130 when the user stopped it.
 
 mod ablate;
 mod args;
@@ -16,6 +16,7 @@ mod draw;
 mod error;
 mod eval;
 mod export;
+mod file;
 mod import;
 mod memory;
 mod output;

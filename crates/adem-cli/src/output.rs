@@ -1,9 +1,7 @@
 //! What is printed: plain lines, streamed text, or JSON objects.
 
 use std::fmt::Display;
-use std::fs::{self, File};
 use std::io::{self, IsTerminal, Write};
-use std::path::Path;
 
 use adem_pipeline::{Outcome, Timings};
 use serde::Serialize;
@@ -152,20 +150,6 @@ pub fn line(text: &str) -> Result<(), CliError> {
     writeln!(out, "{text}")
         .and_then(|()| out.flush())
         .map_err(CliError::Output)
-}
-
-/// Writes a file by way of a temporary one beside it.
-pub fn file(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
-    let fail = |error: io::Error| CliError::Write {
-        path: path.to_owned(),
-        message: error.to_string(),
-    };
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(".part");
-    let mut file = File::create(&temporary).map_err(fail)?;
-    file.write_all(bytes).map_err(fail)?;
-    file.sync_all().map_err(fail)?;
-    fs::rename(&temporary, path).map_err(fail)
 }
 
 /// A length of time in the words of a person.

@@ -83,6 +83,7 @@ pub fn run(args: TrainArgs) -> Result<(), CliError> {
     if args.tui {
         dashboard::check()?;
     }
+    recipe.validate()?;
     let out = folder(&args);
     let devices = device::open_many(args.device, args.devices)?;
     std::fs::create_dir_all(&out).map_err(|error| adem_train::TrainError::file(&out, error))?;
@@ -194,7 +195,10 @@ fn folder(args: &TrainArgs) -> PathBuf {
 fn dry_run(recipe: &Recipe, devices: usize) -> Result<String, CliError> {
     match recipe {
         Recipe::Task(config) => Ok(task::describe(config, devices)?),
-        Recipe::Scenes(config) => Ok(scenes_stages(config)),
+        Recipe::Scenes(config) => {
+            config.validate()?;
+            Ok(scenes_stages(config))
+        }
     }
 }
 

@@ -44,6 +44,8 @@ pub struct AgreementReport {
     pub data: String,
     /// Pictures compared.
     pub pictures: usize,
+    /// Whether it was stopped before the end.
+    pub stopped: bool,
     /// Seconds it took.
     pub seconds: f64,
     /// Captions that are the same to the letter.
@@ -103,7 +105,7 @@ impl<'a> Agreement<'a> {
         })
     }
 
-    /// Compares `model` with `against`, which have one vocabulary, on `batch` pictures, and as many
+    /// Compares `model` with `against`, which have one tokenizer, on `batch` pictures, and as many
     /// rows, at once. `progress` may stop it; the report then speaks of the pictures until then.
     ///
     /// # Errors
@@ -120,26 +122,33 @@ impl<'a> Agreement<'a> {
                 return Err(EvalError::Zero { argument });
             }
         }
+        let [tokens, other] = [model, against].map(|it| &it.manifest().tokenizer.sha256);
+        if tokens != other {
+            return Err(EvalError::Unlike {
+                model: model.manifest().name.clone(),
+                against: against.manifest().name.clone(),
+            });
+        }
         let mut report = AgreementReport {
             model: model.manifest().name.clone(),
             against: against.manifest().name.clone(),
             data: self.name.clone(),
             pictures: 0,
+            stopped: false,
             seconds: 0.0,
             captions: Tally::default(),
             answers: Tally::default(),
             positions: Tally::default(),
         };
         let started = Instant::now();
-        let mut stopped;
         loop {
             let now = CaptionProgress {
                 done: report.pictures as u64,
                 count: self.count,
                 seconds: started.elapsed().as_secs_f64(),
             };
-            stopped = progress(now).is_break();
-            if stopped {
+            report.stopped = progress(now).is_break();
+            if report.stopped {
                 break;
             }
             let asked = (self.next)(batch)?;
@@ -149,7 +158,7 @@ impl<'a> Agreement<'a> {
             report.pictures += asked.len();
             compare(model, against, asked, batch, &mut report).await?;
         }
-        if report.pictures == 0 && !stopped {
+        if report.pictures == 0 && !report.stopped {
             return Err(EvalError::NoCaptions { data: self.name });
         }
         report.seconds = started.elapsed().as_secs_f64();
@@ -200,9 +209,13 @@ async fn compare(
 
 impl fmt::Display for AgreementReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let stopped = match self.stopped {
+            true => " (stopped)",
+            false => "",
+        };
         writeln!(
             f,
-            "{} beside {}: {} pictures of {}, {:.0} s\n",
+            "{} beside {}: {} pictures of {}{stopped}, {:.0} s\n",
             self.model, self.against, self.pictures, self.data, self.seconds
         )?;
         let line = |what, tally: Tally| format!("{what} {:.2} % of {}", share(tally), tally.of);

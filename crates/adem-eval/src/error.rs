@@ -21,6 +21,17 @@ pub enum EvalError {
         /// Its name.
         data: String,
     },
+    /// Two models whose tokens cannot be compared.
+    #[error(
+        "{model} and {against} have different tokenizers, so their tokens cannot be compared; take a \
+         package and the one it was made from"
+    )]
+    Unlike {
+        /// The one model.
+        model: String,
+        /// The other.
+        against: String,
+    },
     /// A setting that makes no sense.
     #[error("{argument}: is 0, must be at least 1")]
     Zero {

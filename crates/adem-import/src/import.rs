@@ -1,5 +1,6 @@
 //! Sources to a package.
 
+mod check;
 mod copy;
 mod draft;
 mod origin;
@@ -18,6 +19,7 @@ use crate::error::ImportError;
 use crate::report::{ImportReport, SourceReport};
 use crate::resolve::Resolved;
 use crate::source::Source;
+pub use check::check;
 use copy::Copy;
 use draft::draft;
 use origin::origin;
@@ -138,7 +140,8 @@ pub struct ImportProgress {
 /// Each part of the model comes from one source: the language model, the vision tower, the
 /// adapters. A package is a source too, of the parts it has, so that they can be added one at a
 /// time. Everything is checked by name and shape before a weight is read; then weights are mapped
-/// and converted a few megabytes at a time, several shards at once. `progress` is called before the
+/// and converted a few megabytes at a time, several shards at once. A package among the sources is
+/// read once more before, for its digests. `progress` is called before the
 /// first and after each, and `stop` looked at.
 ///
 /// An import that did not come to its end, be it stopped, killed or out of disk space, goes on where
@@ -160,6 +163,9 @@ pub fn import(
     let mut opened = Vec::with_capacity(sources.len());
     for source in sources {
         opened.push(Source::open(source, options.vision_heads)?);
+    }
+    for source in &opened {
+        source.check_digests(stop)?;
     }
     let parts = Parts::of(&opened, options)?;
     let mut left_out = Vec::new();

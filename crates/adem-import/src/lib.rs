@@ -48,7 +48,7 @@ mod tokenizer;
 
 pub use dtype::Dtype;
 pub use error::ImportError;
-pub use import::{Compat, FusionNumbers, ImportOptions, ImportProgress, Storage, import};
+pub use import::{Compat, FusionNumbers, ImportOptions, ImportProgress, Storage, check, import};
 pub use input::{Input, Window};
 pub use inspect::{FileInspection, Inspection, TensorInspection, inspect};
 pub use quantised::Scales;

@@ -3,8 +3,9 @@
 mod folders;
 
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
-use adem_package::Manifest;
+use adem_package::{Folder, Manifest};
 
 use crate::config::{AdemConfig, ClipConfig, LlamaConfig};
 use crate::error::ImportError;
@@ -94,6 +95,14 @@ impl Source {
             normalisation: None,
             manifest: None,
             notes: Vec::new(),
+        }
+    }
+
+    /// Refuses a package whose files are not those that its manifest was written for.
+    pub fn check_digests(&self, stop: &AtomicBool) -> Result<(), ImportError> {
+        match &self.manifest {
+            Some(manifest) => Ok(Folder::new(&self.path).compare(manifest, stop)?),
+            None => Ok(()),
         }
     }
 

@@ -365,6 +365,14 @@ pub enum PackageError {
         /// A file in it.
         found: String,
     },
+    /// A folder to be written to that holds something else than a package.
+    #[error("`{path}` is no package's folder: it holds `{found}`; name a new or an empty one")]
+    Foreign {
+        /// The folder.
+        path: String,
+        /// What is in it.
+        found: String,
+    },
     /// The operating system refused to write; what was there before is untouched.
     #[error("cannot write `{path}`: {source}; nothing was changed")]
     Write {

@@ -4,9 +4,12 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::error::SourceError;
+use crate::digest::Digest;
+use crate::error::{PackageError, SourceError};
 use crate::limits;
+use crate::manifest::Manifest;
 use crate::source::{Reading, WeightSource, plain};
 
 /// Reads a package from a folder of the file system.
@@ -24,6 +27,43 @@ impl Folder {
     /// The folder.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Compares the files that `manifest` speaks of with it: their lengths and digests, read piece by
+    /// piece. `stop` ends it between two files.
+    ///
+    /// # Errors
+    /// [`PackageError::Length`], [`PackageError::Altered`], [`PackageError::Stopped`], or what reading
+    /// a file refuses.
+    pub fn compare(&self, manifest: &Manifest, stop: &AtomicBool) -> Result<(), PackageError> {
+        let tokenizer = &manifest.tokenizer;
+        let shards = manifest.shards.iter();
+        let shards = shards.map(|shard| (&shard.file, shard.bytes, shard.sha256));
+        let all = [(&tokenizer.file, tokenizer.bytes, tokenizer.sha256)];
+        for (file, expected, sha256) in all.into_iter().chain(shards) {
+            if stop.load(Ordering::Relaxed) {
+                return Err(PackageError::Stopped);
+            }
+            let found = self.length(file)?;
+            if found != expected {
+                let file = file.clone();
+                return Err(PackageError::Length {
+                    file,
+                    expected,
+                    found,
+                });
+            }
+            let digest = File::open(self.path.join(file)).and_then(Digest::of_file);
+            let found = digest.map_err(|e| self.fault(file, e))?;
+            if found != sha256 {
+                return Err(PackageError::Altered {
+                    file: file.clone(),
+                    expected: sha256,
+                    found,
+                });
+            }
+        }
+        Ok(())
     }
 
     fn length(&self, file: &str) -> Result<u64, SourceError> {

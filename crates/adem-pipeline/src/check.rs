@@ -4,7 +4,7 @@ use adem_data::image::Normalisation;
 use adem_data::prompt::{PromptTemplates, prompt_room};
 use adem_data::tokenizer::{SpecialIds, Tokenizer};
 use adem_model::{ModelConfig, Prefix};
-use adem_package::{Manifest, json};
+use adem_package::{Manifest, Package, WeightSource, json};
 
 use crate::error::PipelineError;
 
@@ -16,6 +16,16 @@ pub(crate) struct Settings {
     pub templates: PromptTemplates,
     pub normalisation: Normalisation,
     pub prefix: Prefix,
+}
+
+/// Checks what an open package says of itself, as loading it would: that config, picture, tokenizer
+/// and prompts fit one another. Its weights are not looked at.
+///
+/// # Errors
+/// What [`Captioner::load`](crate::Captioner::load) would refuse, naming the field.
+pub fn check<S: WeightSource>(package: &Package<S>) -> Result<(), PipelineError> {
+    let config = model_config(package.manifest())?;
+    settings(package.manifest().clone(), package.tokenizer(), &config).map(drop)
 }
 
 /// The model's configuration in a manifest.

@@ -44,6 +44,7 @@ pub use adem_model::{Beams, Sampling, Sight};
 pub use adem_package::Progress;
 pub use batch::{Ask, Features};
 pub use captioner::Captioner;
+pub use check::check;
 pub use error::PipelineError;
 pub use fusion::FusionChange;
 pub use request::{Request, Task};

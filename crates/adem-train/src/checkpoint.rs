@@ -11,6 +11,7 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
+use crate::differences::differences;
 use crate::error::TrainError;
 use crate::optimiser::Moments;
 use crate::stage::Quality;
@@ -132,7 +133,10 @@ impl Checkpoint {
         match Self::read(path)? {
             Some(found) if found.settings != settings => Err(TrainError::Checkpoint {
                 path: path.into(),
-                message: format!("was made with other settings: {}", found.settings),
+                message: format!(
+                    "was made with other settings ({})",
+                    differences(&found.settings, settings)
+                ),
             }),
             found => Ok(found),
         }

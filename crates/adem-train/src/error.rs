@@ -13,6 +13,9 @@ pub enum TrainError {
         /// What went wrong.
         message: String,
     },
+    /// Another program trains in the same folder.
+    #[error("{}: another run is at work here; wait until it ends, or give another output folder", .0.display())]
+    Busy(PathBuf),
     /// A setting of the recipe is impossible.
     #[error("recipe, `{field}`: {message}")]
     Config {

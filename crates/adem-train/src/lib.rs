@@ -8,6 +8,7 @@ pub mod ablation;
 mod budget;
 mod checkpoint;
 mod devices;
+mod differences;
 mod error;
 mod export;
 mod gradients;

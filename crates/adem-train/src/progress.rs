@@ -1,9 +1,9 @@
 //! What a run tells while it works: a line on the terminal, `metrics.jsonl`, and the same for
 //! TensorBoard.
 
-use std::fs::{File, OpenOptions};
-use std::io::Write;
-use std::path::Path;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -95,26 +95,47 @@ pub struct Log {
 
 /// Where reports stay.
 struct Kept {
+    path: PathBuf,
     metrics: File,
     events: Events,
 }
 
+impl Drop for Kept {
+    /// A run that was refused leaves no empty file.
+    fn drop(&mut self) {
+        if self.metrics.metadata().is_ok_and(|meta| meta.len() == 0) {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
 impl Log {
     /// Appends to `metrics.jsonl` in `folder`, writes an event file of its own for TensorBoard there,
-    /// and calls `show` with everything told.
+    /// and calls `show` with everything told. Until it is dropped no other run can have a log there.
     ///
     /// # Errors
-    /// [`TrainError::File`] when the file cannot be opened.
+    /// [`TrainError::File`] when the file cannot be opened, [`TrainError::Busy`] where a run has it.
     pub fn new(folder: &Path, show: impl FnMut(Told<'_>) + 'static) -> Result<Self, TrainError> {
         let path = folder.join("metrics.jsonl");
         let metrics = OpenOptions::new()
             .create(true)
             .append(true)
             .open(&path)
-            .map_err(|e| TrainError::file(path, e))?;
+            .map_err(|e| TrainError::file(&path, e))?;
+        match metrics.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(TrainError::Busy(folder.to_owned())),
+            // Some network disks have no locks.
+            Err(TryLockError::Error(e)) if e.kind() == ErrorKind::Unsupported => {}
+            Err(TryLockError::Error(e)) => return Err(TrainError::file(&path, e)),
+        }
         let events = Events::new(folder);
         Ok(Self {
-            kept: Some(Kept { metrics, events }),
+            kept: Some(Kept {
+                path,
+                metrics,
+                events,
+            }),
             show: Box::new(show),
         })
     }

@@ -31,6 +31,19 @@ pub enum Recipe {
     Task(Box<TaskConfig>),
 }
 
+impl Recipe {
+    /// Refuses settings that cannot be run, before anything is read or written.
+    ///
+    /// # Errors
+    /// [`TrainError::Config`] or [`TrainError::Model`], naming the field.
+    pub fn validate(&self) -> Result<(), TrainError> {
+        match self {
+            Self::Scenes(config) => config.validate(),
+            Self::Task(config) => config.validate().and_then(|()| config.validate_weights()),
+        }
+    }
+}
+
 /// Names of the shipped recipes.
 pub fn shipped() -> impl Iterator<Item = &'static str> {
     SHIPPED.iter().map(|(name, _)| *name)

@@ -1,8 +1,10 @@
 //! `adem verify`.
 
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 
-use adem_package::{PackageError, Progress, verify};
+use adem_import::check;
+use adem_package::{Package, PackageError, Progress};
 use serde_json::json;
 
 use super::VerifyArgs;
@@ -14,27 +16,44 @@ pub fn run(args: VerifyArgs) -> Result<(), CliError> {
     let terminal = io::stderr().is_terminal();
     let verifying = async {
         let source = package::source(&args.package).map_err(PackageError::from)?;
-        verify(source, |now| {
+        let package = Package::open(source).await?;
+        let progress = |now| {
             if terminal {
                 show(&now);
             }
-        })
-        .await
+        };
+        package.verify_weights(progress).await?;
+        Ok::<_, PackageError>(package)
     };
     let done = pollster::block_on(verifying);
     if terminal {
         eprintln!();
     }
-    let manifest = done.map_err(|source| CliError::Verify {
+    let package = done.map_err(|source| CliError::Verify {
         package: args.package.clone(),
         source,
     })?;
+    // What lies elsewhere would be fetched again for it.
+    let lacking = match Path::new(&args.package) {
+        folder if folder.is_dir() => check(folder)?,
+        _ => Vec::new(),
+    };
+    let manifest = package.manifest();
+    // A package that is still to be completed has no adapters yet.
+    let mut names = manifest.shards.iter().flat_map(|shard| &shard.tensors);
+    if names.any(|name| name == "adapter_emb1") {
+        adem_pipeline::check(&package).map_err(|source| CliError::Package {
+            package: args.package.clone(),
+            source,
+        })?;
+    }
     let (shards, bytes) = (manifest.shards.len(), manifest.weight_bytes());
     if args.json {
         return output::json(&json!({
             "package": args.package,
             "name": manifest.name,
             "sound": true,
+            "lacks": lacking,
             "tensors": manifest.tensors,
             "shards": shards,
             "bytes": bytes,
@@ -45,7 +64,11 @@ pub fn run(args: VerifyArgs) -> Result<(), CliError> {
         args.package,
         manifest.tensors,
         bytes as f64 / 1e6
-    ))
+    ))?;
+    for part in lacking {
+        output::line(&format!("it has no {part}: it does not caption yet"))?;
+    }
+    Ok(())
 }
 
 /// One line on the terminal, over the one before.

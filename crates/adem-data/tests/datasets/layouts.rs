@@ -394,6 +394,42 @@ fn a_csv_row_with_other_cells_than_the_header_is_bad() {
 }
 
 #[test]
+fn a_quote_that_is_not_closed_takes_no_row_in_silence() {
+    let read = |name: &str, content: &str| {
+        let folder = Folder::new();
+        folder.write("a.jpg", jpeg(8));
+        let file = folder.write(name, content);
+        let (bad, messages) = bad_rows(9);
+        let table = captions_file(&file, folder.path(), Captions::Each, &bad).unwrap();
+        (texts(&table), messages.get().join("\n"))
+    };
+    let (found, messages) = read(
+        "c.csv",
+        "image,caption\na.jpg,one\na.jpg,\"two\na.jpg,three\na.jpg,four\n",
+    );
+    assert_eq!(found, [["one"]]);
+    assert!(
+        messages.contains("line 3: opens a quote") && messages.contains("took 2 lines"),
+        "{messages}"
+    );
+    // Closed by the quote that opens another cell.
+    let (found, messages) = read(
+        "c.tsv",
+        "image\tcaption\na.jpg\t\"one\na.jpg\t\"two\"\na.jpg\tthree\n",
+    );
+    assert_eq!(found, [["three"]]);
+    assert!(messages.contains("line 2: opens a quote"), "{messages}");
+    // Quotes that are right: a cell of two lines, one inside written twice, one that opens nothing.
+    let (found, messages) = read(
+        "c.csv",
+        "image,caption\r\na.jpg,\"one, \"\"1\"\",\r\nand more\"\r\na.jpg,a 5\" disk\r\na.jpg,\"\"\r\n\"a.jpg\",three\n",
+    );
+    assert_eq!(found[0], ["one, \"1\",\r\nand more"]);
+    assert_eq!(found[1..], [["a 5\" disk"], ["three"]]);
+    assert!(messages.contains("the caption is empty") && !messages.contains("quote"));
+}
+
+#[test]
 fn a_file_cut_short_gives_the_rows_before_the_cut() {
     let folder = Folder::new();
     folder.write("images/train2014/COCO_train2014_000000000009.jpg", jpeg(8));

@@ -14,6 +14,7 @@ mod score;
 mod shown;
 
 pub use cider::{Cider, CiderJudge};
+pub use page::PAGE_BEGINS;
 pub use pictures::Pictures;
 pub use ptb::tokenize;
 pub use report::{CaptionReport, Judged};

@@ -4,6 +4,9 @@ use std::fmt::Write;
 
 use super::report::{CaptionReport, Judged};
 
+/// What every page begins with.
+pub const PAGE_BEGINS: &str = "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n";
+
 const STYLE: &str = "\
 :root{color-scheme:light dark}\
 body{font:16px/1.45 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}\
@@ -22,8 +25,7 @@ impl CaptionReport {
     pub fn html(&self) -> String {
         let title = escaped(&self.title());
         let mut page = format!(
-            "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
-             <meta name=\"viewport\" content=\"width=device-width\">\n\
+            "{PAGE_BEGINS}<meta name=\"viewport\" content=\"width=device-width\">\n\
              <title>{title}</title>\n<style>{STYLE}</style>\n<h1>{title}</h1>\n<table>\n"
         );
         let mut put = |text: std::fmt::Arguments<'_>| {

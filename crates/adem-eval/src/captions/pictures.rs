@@ -43,7 +43,7 @@ impl<'a> Pictures<'a> {
     /// # Errors
     /// [`DataError`] when the data cannot be read or has too many bad rows.
     pub fn batch(&mut self, size: usize) -> Result<Vec<(Sample, RgbImage)>, DataError> {
-        let mut rows = Vec::with_capacity(size);
+        let mut rows = Vec::new();
         while rows.len() < size && self.left > 0 {
             let Some(sample) = self.records.next()? else {
                 break;

@@ -189,7 +189,7 @@ impl<S: WeightSource, P: FnMut(QuantProgress)> Run<'_, S, P> {
         self.now.total_tensors = plan.tensors.len();
         let layouts = lay_out(&plan.slots, plan.units(), self.options.shard_bytes)?;
 
-        let mut commit = Commit::new(folder);
+        let mut commit = Commit::new(folder)?;
         let mut reports = vec![None; plan.tensors.len()];
         let mut shards = Vec::with_capacity(layouts.len());
         for (index, layout) in layouts.iter().enumerate() {

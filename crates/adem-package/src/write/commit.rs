@@ -3,11 +3,13 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tempfile::NamedTempFile;
 
+use super::partial::SUFFIX as PARTIAL;
 use crate::digest::Digest;
 use crate::error::PackageError;
 use crate::manifest::{MANIFEST_FILE, Manifest};
@@ -42,18 +44,21 @@ pub(crate) struct Staged<'a> {
 }
 
 impl<'a> Commit<'a> {
-    pub(crate) fn new(folder: &'a Path) -> Self {
+    /// # Errors
+    /// [`PackageError::Foreign`] for a folder of something else.
+    pub(crate) fn new(folder: &'a Path) -> Result<Self, PackageError> {
         Self::staged_in(folder, folder)
     }
 
     /// A commit whose files are gathered in `staging`, so that nothing is in the folder before the
     /// last step.
-    pub(crate) fn staged_in(folder: &'a Path, staging: &'a Path) -> Self {
-        Self {
+    pub(crate) fn staged_in(folder: &'a Path, staging: &'a Path) -> Result<Self, PackageError> {
+        own(folder)?;
+        Ok(Self {
             folder,
             staging,
             files: Vec::new(),
-        }
+        })
     }
 
     /// Adds a file and returns the name it will have: `name`, unless other bytes have it.
@@ -170,8 +175,60 @@ impl Staged<'_> {
             let stale = file_names(&before).filter(|name| !needed.contains(name));
             remove(&stale.map(|name| folder.join(name)).collect::<Vec<_>>());
         }
+        remove(&left_behind(folder));
         Ok(())
     }
+}
+
+/// Refuses a folder that holds something else than a package, whole or in the making, before anything
+/// in it is replaced.
+pub(super) fn own(folder: &Path) -> Result<(), PackageError> {
+    let foreign = |found: String| PackageError::Foreign {
+        path: folder.display().to_string(),
+        found,
+    };
+    match fs::read(folder.join(MANIFEST_FILE)) {
+        Ok(bytes) => match Manifest::parse(&bytes) {
+            Ok(_) => return Ok(()),
+            Err(_) => return Err(foreign(format!("{MANIFEST_FILE}, which is no manifest"))),
+        },
+        Err(e) if e.kind() == ErrorKind::NotFound => {}
+        Err(_) if !folder.is_dir() => return Err(fault(folder, ErrorKind::NotADirectory.into())),
+        Err(e) => return Err(fault(&folder.join(MANIFEST_FILE), e)),
+    }
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(fault(folder, e)),
+    };
+    let names = entries.flatten().map(|entry| entry.file_name());
+    let mut names = names.map(|name| name.to_string_lossy().into_owned());
+    match names.find(|name| !is_own(name)) {
+        Some(name) => Err(foreign(name)),
+        None => Ok(()),
+    }
+}
+
+/// Whether a package that was not finished has files of this name.
+fn is_own(name: &str) -> bool {
+    let shard = name.starts_with("weights-") && name.ends_with(".safetensors");
+    let tokenizer = name.starts_with("tokenizer") && name.ends_with(".json");
+    // A disk's own folder, at the top of one.
+    shard || tokenizer || is_temporary(name) || name == PARTIAL || name == "lost+found"
+}
+
+/// Temporary files of programs that were killed: those a day old, as a younger one may be in use.
+fn left_behind(folder: &Path) -> Vec<PathBuf> {
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let old = |entry: &fs::DirEntry| {
+        let changed = entry.metadata().and_then(|meta| meta.modified());
+        changed.is_ok_and(|changed| changed.elapsed().is_ok_and(|age| age > DAY))
+    };
+    entries
+        .filter(|entry| is_temporary(&entry.file_name().to_string_lossy()) && old(entry))
+        .map(|entry| entry.path())
+        .collect()
 }
 
 /// A file that was given its name, and the one it had where that is to be given back.

@@ -90,13 +90,13 @@ impl Default for WriteOptions {
 /// folder stays whole until the last step, the renaming of the new manifest, and its files are
 /// removed only after that; other files are left alone. So that no file of the old package is
 /// overwritten before its time, a file whose name is taken by different bytes gets the first
-/// digits of its digest into its name.
+/// digits of its digest into its name. A folder that holds other things and no package is refused.
 ///
 /// # Errors
 /// A tensor whose name, shape or values cannot be written ([`PackageError::Unwritable`],
 /// [`Duplicate`](PackageError::Duplicate), [`NonFinite`](PackageError::NonFinite),
-/// [`Overflow`](PackageError::Overflow)), a draft that makes no valid manifest, or
-/// [`PackageError::Write`]. In all cases the folder's package is as it was.
+/// [`Overflow`](PackageError::Overflow)), a draft that makes no valid manifest,
+/// [`PackageError::Foreign`] or [`PackageError::Write`]. In all cases the folder's package is as it was.
 pub fn write(
     folder: &Path,
     draft: Draft,
@@ -107,7 +107,7 @@ pub fn write(
     let mut encoded = Encoded::new(tensors, options)?;
     let each = (0..encoded.slots.len()).map(|slot| slot..slot + 1);
     let layouts = lay_out(&encoded.slots, each, options.shard_bytes)?;
-    let mut commit = Commit::new(folder);
+    let mut commit = Commit::new(folder)?;
     let count = layouts.len();
     let shards: Vec<_> = layouts
         .into_iter()

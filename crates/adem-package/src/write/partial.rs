@@ -14,7 +14,7 @@ use crate::digest::Digest;
 use crate::error::PackageError;
 
 /// What follows the package's name in that of the folder.
-const SUFFIX: &str = ".partial";
+pub(super) const SUFFIX: &str = ".partial";
 /// Which shards are complete.
 const JOURNAL: &str = "journal.json";
 /// Held by the program that fills the folder.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use super::commit::holds;
+use super::commit::{holds, own};
 use super::partial::{Partial, Sealed};
 use super::plan::{Plan, Planned};
 use super::sink::{Halt, Sink};
@@ -47,7 +47,8 @@ impl<'a> StreamWriter<'a> {
     /// # Errors
     /// A tensor that cannot be written or a draft that makes no valid manifest, as
     /// [`write`](crate::write()) has them; [`PackageError::Busy`] where another program writes the
-    /// same package; [`PackageError::Occupied`]; [`PackageError::Write`]; [`PackageError::Stopped`].
+    /// same package; [`PackageError::Occupied`]; [`PackageError::Foreign`]; [`PackageError::Write`];
+    /// [`PackageError::Stopped`].
     pub fn open(
         folder: &'a Path,
         draft: Draft,
@@ -56,6 +57,7 @@ impl<'a> StreamWriter<'a> {
         options: &'a StreamOptions,
         stop: &'a AtomicBool,
     ) -> Result<Self, PackageError> {
+        own(folder)?;
         let plan = Plan::new(tensors)?;
         let layouts = plan.lay_out(options.shard_bytes)?;
         let fingerprint = options
@@ -286,7 +288,7 @@ impl<'a> StreamWriter<'a> {
     /// Gives all shards their places.
     fn commit(&self, shards: Vec<(Sealed, PathBuf)>) -> Result<Manifest, PackageError> {
         let place = self.partial().place().to_owned();
-        let mut commit = Commit::staged_in(self.folder, &place);
+        let mut commit = Commit::staged_in(self.folder, &place)?;
         let (sealed, places): (Vec<_>, Vec<_>) = shards.into_iter().unzip();
         let mut names = Vec::with_capacity(places.len());
         for (number, (place, sealed)) in places.into_iter().zip(&sealed).enumerate() {

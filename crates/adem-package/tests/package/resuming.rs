@@ -341,9 +341,15 @@ fn a_disk_that_is_full_keeps_what_is_complete() {
 fn shards_that_cannot_be_given_their_places_are_kept() {
     let job = Job::new();
     let obstacle = job.target().join("adem.json");
-    fs::create_dir_all(&obstacle).unwrap();
+    let ran = job.run(|_, _| {
+        fs::create_dir_all(&obstacle).unwrap();
+        Ok(())
+    });
+    names(&ran.result.unwrap_err(), &["adem.json"]);
+    // Where it stands in the way from the beginning, nothing is begun.
     let ran = job.run(fine);
     names(&ran.result.unwrap_err(), &["adem.json"]);
+    assert!(ran.asked.is_empty());
     assert_eq!(fs::read_dir(job.target()).unwrap().count(), 1);
     fs::remove_dir(&obstacle).unwrap();
     job.goes_on(COUNT, &[]);

@@ -201,8 +201,8 @@ fn packages_are_as_readable_as_other_new_files() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     let plain = folder.path().join("plain");
-    fs::write(&plain, "").unwrap();
     write(folder.path(), draft(), TOKENIZER, tensors(), &F16).unwrap();
+    fs::write(&plain, "").unwrap();
     let mode = |path: &Path| path.metadata().unwrap().permissions().mode();
     assert_eq!(mode(&folder.path().join(MANIFEST_FILE)), mode(&plain));
 }

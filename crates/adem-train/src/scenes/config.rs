@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::TrainError;
 use crate::optimiser::{AdamWSettings, Rule};
 use crate::schedule::{Rate, Schedule};
+use crate::task::MOST;
 
 /// Settings of one stage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -135,17 +136,28 @@ impl Default for ScenesConfig {
 }
 
 impl ScenesConfig {
-    /// Refuses settings that cannot be run, before anything is computed. The model's sizes are
-    /// checked once the tokeniser has given its vocabulary.
-    pub(crate) fn validate(&self) -> Result<(), TrainError> {
+    /// Refuses settings that cannot be run, before anything is computed. The vocabulary is the
+    /// tokeniser's, once that is trained.
+    ///
+    /// # Errors
+    /// [`TrainError::Config`] or [`TrainError::Model`], naming the field.
+    pub fn validate(&self) -> Result<(), TrainError> {
+        /// Most steps of a stage.
+        const STEPS: u64 = 1 << 40;
         let refuse = |field, message: String| Err(TrainError::Config { field, message });
+        self.model.validate()?;
         for (field, stage) in [
             ("see", &self.see),
             ("read", &self.read),
             ("tune", &self.tune),
         ] {
-            if stage.batch == 0 {
-                return refuse(field, "batch is 0, must be at least 1".to_owned());
+            if !(1..=MOST).contains(&stage.batch) {
+                let message = format!("batch is {}, must be in 1..={MOST}", stage.batch);
+                return refuse(field, message);
+            }
+            if stage.steps > STEPS {
+                let message = format!("steps is {}, must be at most {STEPS}", stage.steps);
+                return refuse(field, message);
             }
             if stage.steps == 0 || stage.warmup >= stage.steps {
                 return refuse(
@@ -160,8 +172,9 @@ impl ScenesConfig {
                 return refuse(field, format!("lr is {}, must be greater than 0", stage.lr));
             }
         }
-        if self.texts_per_picture == 0 {
-            return refuse("texts_per_picture", "is 0, must be at least 1".to_owned());
+        if !(1..=MOST).contains(&self.texts_per_picture) {
+            let message = format!("is {}, must be in 1..={MOST}", self.texts_per_picture);
+            return refuse("texts_per_picture", message);
         }
         if !(0.0..1.0).contains(&self.adapter_dropout) {
             let message = format!("is {}, must be in 0..1", self.adapter_dropout);

@@ -36,3 +36,4 @@ pub use config::{
 };
 pub use plan::describe;
 pub use run::{Reporter, train};
+pub(crate) use validate::MOST;

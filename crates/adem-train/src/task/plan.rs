@@ -23,7 +23,7 @@ const SHOWN: usize = 4;
 /// # Errors
 /// [`TrainError::Config`] or [`TrainError::Model`] for settings that cannot be run.
 pub fn describe(config: &TaskConfig, devices: usize) -> Result<String, TrainError> {
-    config.model.validate()?;
+    config.validate_numbers()?;
     let silent: Reporter = Arc::new(|_| ());
     let prepared = Prepared::new(config, None, &silent, false);
     let model = match &prepared {

@@ -10,13 +10,38 @@ impl TaskConfig {
     /// [`TrainError::Config`] or [`TrainError::Model`], naming the field.
     pub fn validate(&self) -> Result<(), TrainError> {
         let refuse = |field, message: String| Err(TrainError::Config { field, message });
-        self.model.validate()?;
         if self.data.is_none() {
             return refuse(
                 "data",
                 "is not given; name a data set's layout and place".to_owned(),
             );
         }
+        self.validate_numbers()?;
+        let w = &self.weights;
+        match (&w.tokenizer, w.train_tokenizer) {
+            (None, None) => refuse(
+                "weights.tokenizer",
+                "is not given; name the decoder's tokenizer.json".to_owned(),
+            ),
+            (Some(_), Some(_)) => refuse(
+                "weights.train_tokenizer",
+                "makes no sense beside `tokenizer`; leave one out".to_owned(),
+            ),
+            (None, Some(_)) if self.read.is_none() => refuse(
+                "weights.train_tokenizer",
+                "needs a decoder that is trained (`read`), as a given one has its own".to_owned(),
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses sizes, rates and lengths that cannot be run, whether data and weights are given or not.
+    ///
+    /// # Errors
+    /// [`TrainError::Config`] or [`TrainError::Model`], naming the field.
+    pub(crate) fn validate_numbers(&self) -> Result<(), TrainError> {
+        let refuse = |field, message: String| Err(TrainError::Config { field, message });
+        self.model.validate()?;
         let t = &self.tune;
         span("tune.epochs", t.epochs, t.warmup_epochs)?;
         count("tune.batch", t.batch)?;
@@ -38,6 +63,9 @@ impl TaskConfig {
             );
             return refuse("tune.max_tokens", message);
         }
+        if t.epoch_samples.is_some_and(|n| n > SAMPLES) {
+            return refuse("tune.epoch_samples", format!("must be at most {SAMPLES}"));
+        }
         if t.clip.is_some_and(|c| !(c.is_finite() && c > 0.0)) {
             return refuse("tune.clip", "must be greater than 0".to_owned());
         }
@@ -52,10 +80,10 @@ impl TaskConfig {
         }
         if let Some(v) = &self.validation {
             count("validation.batches", v.batches)?;
-            count(
-                "validation.every_steps",
-                v.every_steps.map_or(1, |n| n as usize),
-            )?;
+            if v.every_steps == Some(0) {
+                let message = "is 0, must be at least 1".to_owned();
+                return refuse("validation.every_steps", message);
+            }
         }
         if let Some(see) = &self.see {
             span("see.epochs", see.epochs, see.warmup_epochs)?;
@@ -90,22 +118,7 @@ impl TaskConfig {
                 );
             }
         }
-        let w = &self.weights;
-        match (&w.tokenizer, w.train_tokenizer) {
-            (None, None) => refuse(
-                "weights.tokenizer",
-                "is not given; name the decoder's tokenizer.json".to_owned(),
-            ),
-            (Some(_), Some(_)) => refuse(
-                "weights.train_tokenizer",
-                "makes no sense beside `tokenizer`; leave one out".to_owned(),
-            ),
-            (None, Some(_)) if self.read.is_none() => refuse(
-                "weights.train_tokenizer",
-                "needs a decoder that is trained (`read`), as a given one has its own".to_owned(),
-            ),
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
     /// Refuses to train with frozen parts that come from nowhere.
@@ -168,13 +181,20 @@ impl TaskConfig {
     }
 }
 
+/// Most that a count may be: far beyond what fits into any memory.
+pub(crate) const MOST: usize = 1 << 20;
+/// Longest training, in passes over the data.
+const EPOCHS: f64 = 1e6;
+/// Most samples of a pass.
+const SAMPLES: u64 = 1 << 40;
+
 fn count(field: &'static str, value: usize) -> Result<(), TrainError> {
     match value {
-        0 => Err(TrainError::Config {
+        1..=MOST => Ok(()),
+        _ => Err(TrainError::Config {
             field,
-            message: "is 0, must be at least 1".to_owned(),
+            message: format!("is {value}, must be in 1..={MOST}"),
         }),
-        _ => Ok(()),
     }
 }
 
@@ -189,11 +209,12 @@ fn rate(field: &'static str, value: f64) -> Result<(), TrainError> {
 }
 
 fn span(field: &'static str, epochs: f64, warmup: f64) -> Result<(), TrainError> {
-    match epochs.is_finite() && warmup >= 0.0 && epochs > warmup {
-        true => Ok(()),
-        false => Err(TrainError::Config {
-            field,
-            message: format!("{epochs} epochs must be more than {warmup} of warm-up"),
-        }),
-    }
+    let message = if !(0.0..=EPOCHS).contains(&epochs) {
+        format!("is {epochs}, must be in 0..={EPOCHS}")
+    } else if !(warmup >= 0.0 && epochs > warmup) {
+        format!("{epochs} epochs must be more than {warmup} of warm-up")
+    } else {
+        return Ok(());
+    };
+    Err(TrainError::Config { field, message })
 }

@@ -119,6 +119,15 @@ fn read_csv(
         match reader.read_record(&mut record) {
             Ok(true) => {
                 let line = record.position().map_or(0, csv::Position::line);
+                let start = record.position().map_or(0, csv::Position::byte) as usize;
+                let end = reader.position().byte() as usize;
+                if let Some(fault) = content
+                    .get(start..end)
+                    .and_then(|text| misquoted(text, delimiter))
+                {
+                    file.bad(line, fault)?;
+                    continue;
+                }
                 let cell = |column| record.get(column).unwrap_or_default().trim();
                 let made = inside(images, cell(name)).and_then(|picture| {
                     let asked = (Prompt::Caption, vec![cell(caption).to_owned()]);
@@ -153,4 +162,37 @@ fn read_csv(
             }
         }
     }
+}
+
+/// What is wrong with the quotes of a record of several lines, which has taken rows into a cell that
+/// are rows of their own.
+fn misquoted(record: &str, delimiter: u8) -> Option<RowFault> {
+    let record = record.trim_end_matches(['\r', '\n']).as_bytes();
+    let lines = record.iter().filter(|byte| **byte == b'\n').count();
+    let (mut at, mut starts) = (0, true);
+    while let Some(&byte) = record.get(at) {
+        at += 1;
+        if !(starts && byte == b'"') {
+            starts = byte == delimiter;
+            continue;
+        }
+        // A quote written twice is one of the cell's own.
+        let closed = loop {
+            let length = record.get(at..)?.iter().position(|byte| *byte == b'"');
+            let Some(length) = length else { break false };
+            at += length + 1;
+            match record.get(at) {
+                Some(b'"') => at += 1,
+                after => break after.is_none_or(|after| *after == delimiter),
+            }
+        };
+        if !closed && lines > 0 {
+            return Some(RowFault::Csv(format!(
+                "opens a quote that its cell does not end with; it took {lines} lines after it \
+                 into the cell; close the quote, and write one inside a cell twice"
+            )));
+        }
+        starts = false;
+    }
+    None
 }
