@@ -41,6 +41,8 @@ fn source(files: &[String], images: Option<&Path>) -> Result<SourceConfig, CliEr
         let ending = Path::new(name).extension();
         ending.is_some_and(|e| TABLES.contains(&e.to_string_lossy().to_lowercase().as_str()))
     };
+    // What an address leads to is known once it answers.
+    let is_shard = |name: &String| name.contains("://") || name.to_lowercase().ends_with(".tar");
     match files {
         [file] if is_table(file) => {
             let beside = || Path::new(file).parent().map(PathBuf::from);
@@ -55,10 +57,15 @@ fn source(files: &[String], images: Option<&Path>) -> Result<SourceConfig, CliEr
         _ if images.is_some() => Err(CliError::Usage(
             "--images goes with a file of captions; shards hold their pictures".to_owned(),
         )),
-        shards => Ok(SourceConfig::Webdataset {
-            shards: shards.to_vec(),
-            shuffle_buffer: 1,
-            samples: None,
-        }),
+        shards => match shards.iter().find(|name| !is_shard(name)) {
+            Some(other) => Err(CliError::Usage(format!(
+                "`{other}`: shards end in .tar, files of captions in .csv, .tsv, .json or .jsonl"
+            ))),
+            None => Ok(SourceConfig::Webdataset {
+                shards: shards.to_vec(),
+                shuffle_buffer: 1,
+                samples: None,
+            }),
+        },
     }
 }

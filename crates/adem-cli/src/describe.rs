@@ -144,7 +144,11 @@ fn read(picture: &Path) -> Result<Vec<u8>, CliError> {
         return Ok(bytes);
     }
     let file = File::open(picture).map_err(CliError::Input)?;
-    let found = file.metadata().map_err(CliError::Input)?.len();
+    let found = file.metadata().map_err(CliError::Input)?;
+    if found.is_dir() {
+        return Err(CliError::Usage("is a folder; name pictures".to_owned()));
+    }
+    let found = found.len();
     if found > limit as u64 {
         let bytes = usize::try_from(found).unwrap_or(usize::MAX);
         return Err(PipelineError::from(ImageError::TooManyBytes { bytes, limit }).into());

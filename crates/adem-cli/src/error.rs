@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use adem_eval::EvalError;
 use adem_import::ImportError;
 use adem_import::hub::HubError;
+use adem_model::ModelError;
 use adem_package::PackageError;
 use adem_pipeline::PipelineError;
 use adem_train::TrainError;
@@ -75,7 +76,11 @@ impl CliError {
     pub fn status(&self) -> u8 {
         match self {
             Self::Usage(_) | Self::Eval(EvalError::Zero { .. }) => 2,
-            Self::Train(TrainError::Settings { .. } | TrainError::Config { .. }) => 2,
+            Self::Train(
+                TrainError::Settings { .. }
+                | TrainError::Config { .. }
+                | TrainError::Model(ModelError::Config { .. }),
+            ) => 2,
             Self::Stopped
             | Self::Partial
             | Self::Import(

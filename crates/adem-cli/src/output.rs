@@ -162,6 +162,14 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
+/// So many of a thing: "1 shard", "2 shards".
+pub fn count(number: usize, thing: &str) -> String {
+    match number {
+        1 => format!("1 {thing}"),
+        _ => format!("{number} {thing}s"),
+    }
+}
+
 /// Bytes in the words of a person.
 pub fn size(bytes: u64) -> String {
     let mb = bytes as f64 / 1e6;

@@ -83,6 +83,12 @@ pub struct QuantizeArgs {
 
 /// Writes a quantised package and prints what became of each tensor.
 pub fn run(args: QuantizeArgs) -> Result<(), CliError> {
+    if args.scheme == SchemeName::Q8 && !args.q8.is_empty() {
+        return Err(CliError::Usage(
+            "--q8 names exceptions from --scheme q4; with --scheme q8 all weights have eight bits"
+                .to_owned(),
+        ));
+    }
     let stop = stop::listen("this part").flag;
     let refused = |source| CliError::Quantize {
         package: args.package.clone(),

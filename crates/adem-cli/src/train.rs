@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use adem_package::MANIFEST_FILE;
 use adem_train::scenes::{self, ScenesConfig, Stopped};
 use adem_train::task::{self, Reporter, StepTime};
 use adem_train::{Log, Look, Recipe, Report, Source, Told, plot, single_process};
@@ -85,6 +86,12 @@ pub fn run(args: TrainArgs) -> Result<(), CliError> {
     }
     recipe.validate()?;
     let out = folder(&args);
+    if out.join(MANIFEST_FILE).exists() {
+        return Err(CliError::Usage(format!(
+            "--out {}: is a package's folder; name another",
+            out.display()
+        )));
+    }
     let devices = device::open_many(args.device, args.devices)?;
     std::fs::create_dir_all(&out).map_err(|error| adem_train::TrainError::file(&out, error))?;
     let ended = learn(&recipe, &out, &devices, args.tui)?;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use adem_data::image::Normalisation;
-use adem_package::quant::{Method, ScaleType, Scheme};
+use adem_package::quant::{Method, ScaleType, Scheme, matches};
 use adem_package::{Found, StreamOptions, StreamTensor, StreamWriter, limits};
 
 use crate::dtype::Dtype;
@@ -170,6 +170,13 @@ pub fn import(
     let parts = Parts::of(&opened, options)?;
     let mut left_out = Vec::new();
     let mut resolved = parts.resolve(&opened, options, &mut left_out)?;
+    for pattern in &options.ignore {
+        if !left_out.iter().any(|it| matches(pattern, &it.tensor)) {
+            return Err(ImportError::Sources(format!(
+                "--ignore `{pattern}` fits no tensor that is unknown; correct it, or leave it out"
+            )));
+        }
+    }
     resolved.sort_by(|a, b| a.name.cmp(&b.name));
     let tensors: Vec<_> = resolved.iter().map(|it| stored(it, options)).collect();
     let settings = StreamOptions {

@@ -333,6 +333,13 @@ fn finite(field: &'static str, value: f64) -> Result<(), ModelError> {
     Ok(())
 }
 
+fn not_negative(field: &'static str, value: f64) -> Result<(), ModelError> {
+    match value < 0.0 {
+        true => Err(ModelError::config(field, format!("is {value}, below 0"))),
+        false => finite(field, value),
+    }
+}
+
 impl LlamaConfig {
     fn validate(&self) -> Result<(), ModelError> {
         sized("llama.dim", self.dim)?;
@@ -342,8 +349,8 @@ impl LlamaConfig {
         sized("llama.vocab_size", self.vocab_size)?;
         sized("llama.ffn_hidden", self.ffn_hidden)?;
         sized("llama.max_seq_len", self.max_seq_len)?;
-        finite("llama.norm_eps", self.norm_eps)?;
-        finite("llama.rope_theta", self.rope_theta)?;
+        not_negative("llama.norm_eps", self.norm_eps)?;
+        not_negative("llama.rope_theta", self.rope_theta)?;
         if !self.dim.is_multiple_of(self.n_heads) || !self.head_dim().is_multiple_of(2) {
             return Err(ModelError::config(
                 "llama.n_heads",
@@ -376,7 +383,7 @@ impl ClipConfig {
         sized("clip.width", self.width)?;
         sized("clip.layers", self.layers)?;
         sized("clip.heads", self.heads)?;
-        finite("clip.ln_eps", self.ln_eps)?;
+        not_negative("clip.ln_eps", self.ln_eps)?;
         if self.layout.classes() > LARGEST {
             return Err(ModelError::config(
                 "clip.layout",

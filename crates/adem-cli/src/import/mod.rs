@@ -178,11 +178,11 @@ fn told(report: &ImportReport) -> String {
     lines.extend(report.notes.iter().map(|note| format!("note: {note}")));
     let exact = report.tensors.iter().filter(|tensor| tensor.exact).count();
     lines.push(format!(
-        "{} tensors, {exact} of them bit by bit; {:.2} MB read, {:.2} MB in {} shards",
+        "{} tensors, {exact} of them bit by bit; {:.2} MB read, {:.2} MB in {}",
         report.tensors.len(),
         report.bytes_read as f64 / 1e6,
         report.bytes_written as f64 / 1e6,
-        report.shards
+        output::count(report.shards, "shard")
     ));
     lines.join("\n")
 }

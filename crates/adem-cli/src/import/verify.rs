@@ -60,9 +60,10 @@ pub fn run(args: VerifyArgs) -> Result<(), CliError> {
         }));
     }
     output::line(&format!(
-        "{} is sound: {} tensors in {shards} shards, {:.2} MB",
+        "{} is sound: {} tensors in {}, {:.2} MB",
         args.package,
         manifest.tensors,
+        output::count(shards, "shard"),
         bytes as f64 / 1e6
     ))?;
     for part in lacking {

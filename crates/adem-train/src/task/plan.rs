@@ -136,7 +136,7 @@ fn schedule(text: &mut String, config: &TaskConfig, prepared: Option<&Prepared>)
     let t = &config.tune;
     let _ = writeln!(
         text,
-        "\nschedule: lr {:.6} = blr {} x {} / 256, {} epochs, warm-up {} epochs, {} passes of {} rows a step",
+        "\nschedule: lr {:.6} = blr {} x {} / 256, {} epochs, warm-up {} epochs, {} x {} rows a step",
         config.lr(),
         t.blr,
         t.batch,
