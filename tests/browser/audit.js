@@ -87,7 +87,7 @@ const luminance = (colour) => {
 const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
 for (let text = texts.nextNode(); text; text = texts.nextNode()) {
   const element = text.parentElement;
-  if (!text.data.trim() || !seen(element) || element.closest(":disabled, script, noscript, [aria-hidden=true]")) continue;
+  if (!text.data.trim() || !seen(element) || element.closest(":disabled, [aria-disabled=true], script, noscript, [aria-hidden=true]")) continue;
   const box = element.getBoundingClientRect();
   if (box.width <= 1 || box.height <= 1) continue;
   const style = getComputedStyle(element);

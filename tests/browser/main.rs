@@ -227,7 +227,14 @@ fn a_text_can_be_stopped() {
         browser.attribute("#caption", "data-state").as_deref(),
         Some("stopped")
     );
-    assert!(browser.attribute("#stop", "disabled").is_some());
+    assert!(browser.attribute("#stop", "aria-disabled").as_deref() == Some("true"));
+    // Whoever uses the keyboard is not sent back to the beginning of the page.
+    let focused = "return document.activeElement.id";
+    assert_eq!(browser.run(focused, &[]), "stop");
+    browser.click("#again");
+    browser.wait("#caption", "data-state", &["looking", "writing"], PATIENCE);
+    assert_eq!(browser.run(focused, &[]), "stop");
+    browser.click("#stop");
     // The engine does the next job, and nothing of the stopped one comes after.
     choose(&browser, &samples()[1]);
     browser.wait("#caption", "data-state", &["writing"], PATIENCE);

@@ -74,6 +74,7 @@ pub const STOPPED: &str = "Stopped.";
 pub const NO_ENGINE: &str = "its program could not be loaded; reload the page";
 pub const STARTING: &str = "Starting the engine…";
 pub const LOADING_LABEL: &str = "Loading the model";
+pub const READY: &str = "The model is ready.";
 pub const CHOOSING: &str = "Looking for a graphics adapter…";
 pub const PRIVATE: &str = "Everything runs on this device. Your pictures never leave it.";
 

@@ -30,11 +30,17 @@ pub fn Badge(state: State) -> impl IntoView {
             Model::Unusable(_) => "unusable",
         })
     };
+    // Told to those who do not see the bar go.
+    let ready = move || {
+        let ready = state.model.with(|model| model.info().is_some());
+        ready.then_some(text::READY)
+    };
     view! {
         <section class="engine" id="engine" data-kind=kind data-model=word>
             <p class="badge"><span class="dot" aria-hidden="true"></span>{name}</p>
             <p class="reason" id="reason">{reason}</p>
             <Loading state />
+            <p class="unseen" role="status">{ready}</p>
             <Switch state />
             <p class="notice" id="notice" role="status">{move || state.notice.get()}</p>
         </section>

@@ -84,6 +84,8 @@ fn Row(
     let id = StoredValue::new(model.id.clone());
     let is_used = move || used.with(|used| id.with_value(|id| used.as_ref() == Some(id)));
     let complete = model.complete;
+    let named = |action: &str| format!("{action} {}", model.name);
+    let [use_it, delete] = [text::MODEL_USE, text::MODEL_DELETE].map(named);
     let choose = move |_| state.load(Origin::Stored(id.get_value()), Vec::new());
     view! {
         <li>
@@ -95,7 +97,7 @@ fn Row(
                 <Show
                     when=is_used
                     fallback=move || view! {
-                        <button type="button" class="plain" disabled=move || busy.get() || !complete on:click=choose>
+                        <button type="button" class="plain" aria-label=use_it.clone() disabled=move || busy.get() || !complete on:click=choose>
                             {text::MODEL_USE}
                         </button>
                     }
@@ -105,6 +107,7 @@ fn Row(
                 <button
                     type="button"
                     class="plain delete"
+                    aria-label=delete
                     on:click=move |_| state.forget_model(id.get_value())
                 >
                     {text::MODEL_DELETE}

@@ -46,7 +46,7 @@ pub fn Sliders(state: State) -> impl IntoView {
                     type="button"
                     class="plain"
                     id="reset"
-                    disabled=move || state.fusion.get().is_none()
+                    aria-disabled=move || state.fusion.get().is_none().to_string()
                     on:click=move |_| state.tune(None)
                 >
                     {text::RESET}

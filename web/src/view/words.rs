@@ -2,7 +2,7 @@
 
 use crate::{
     output::{Model, Output, Progress},
-    share,
+    page, share,
     state::State,
     text,
 };
@@ -44,7 +44,8 @@ pub fn Words(state: State) -> impl IntoView {
         <section class="words">
             <div class="head">
                 <h2 class="small">{text::CAPTION}</h2>
-                <button type="button" id="stop" disabled=move || !active.get() on:click=move |_| state.stop()>
+                // Not disabled, which would take the focus from whoever has just pressed it.
+                <button type="button" id="stop" aria-disabled=move || (!active.get()).to_string() on:click=move |_| state.stop()>
                     {text::STOP}
                 </button>
             </div>
@@ -146,6 +147,8 @@ fn CaptionTools(state: State) -> impl IntoView {
     let again = move |_| {
         if let Some(item) = state.gallery.current_untracked() {
             state.again(item);
+            // This button is gone until the text is there.
+            page::focus(&["#stop"]);
         }
     };
     Effect::new(move |_| {
