@@ -1,4 +1,4 @@
-//! Ctrl-C as a wish to stop in good order.
+//! Ctrl-C, and what ends a program from outside, as a wish to stop in good order.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -8,7 +8,7 @@ use crate::terminal::Terminal;
 /// A wish to stop.
 #[derive(Debug, Clone)]
 pub struct Stop {
-    /// Becomes true at the first Ctrl-C.
+    /// Becomes true at the first Ctrl-C or SIGTERM.
     pub flag: Arc<AtomicBool>,
     /// The terminal as it was, once something has taken the screen.
     screen: Arc<OnceLock<Terminal>>,
@@ -23,7 +23,8 @@ impl Stop {
     }
 }
 
-/// Listens to Ctrl-C: the first is answered with "stopping after `unit`", the second one kills.
+/// Listens to Ctrl-C: the first is answered with "stopping after `unit`", the second one kills. So
+/// does SIGTERM, by which batch systems and service managers end programs, in silence.
 pub fn listen(unit: &'static str) -> Stop {
     let stop = Stop {
         flag: Arc::new(AtomicBool::new(false)),
@@ -44,5 +45,17 @@ pub fn listen(unit: &'static str) -> Stop {
     if let Err(error) = handler {
         eprintln!("adem: Ctrl-C will end the program at once: {error}");
     }
+    #[cfg(unix)]
+    if let Err(error) = terminated(&stop.flag) {
+        eprintln!("adem: SIGTERM will end the program at once: {error}");
+    }
     stop
+}
+
+#[cfg(unix)]
+fn terminated(flag: &Arc<AtomicBool>) -> std::io::Result<()> {
+    use signal_hook::{consts::SIGTERM, flag};
+    // In this order: the second signal finds the flag set.
+    flag::register_conditional_shutdown(SIGTERM, 143, Arc::clone(flag))?;
+    flag::register(SIGTERM, Arc::clone(flag)).map(drop)
 }
