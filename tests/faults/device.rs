@@ -4,33 +4,10 @@ use adem_model::{ModelError, Sampling};
 use adem_package::Folder;
 use adem_pipeline::testing::write_tiny_package;
 use adem_pipeline::{Captioner, PipelineError, Request};
-use burn::backend::wgpu::{RuntimeOptions, WgpuSetup, try_init_device, wgpu};
 use burn::tensor::{Device, DeviceType};
 
+use super::fragile::Fragile;
 use super::pictures;
-
-/// A device of its own, and the handle by which it is destroyed.
-async fn fragile() -> (Device, wgpu::Device) {
-    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
-    let adapter = instance.request_adapter(&Default::default()).await.unwrap();
-    let wanted = wgpu::DeviceDescriptor {
-        required_features: adapter
-            .features()
-            .difference(wgpu::Features::all_experimental_mask()),
-        required_limits: adapter.limits(),
-        ..Default::default()
-    };
-    let (device, queue) = adapter.request_device(&wanted).await.unwrap();
-    let setup = WgpuSetup {
-        backend: adapter.get_info().backend,
-        instance,
-        adapter,
-        device: device.clone(),
-        queue,
-    };
-    let own = try_init_device(setup, RuntimeOptions::default()).unwrap();
-    (Device::new(own), device)
-}
 
 #[test]
 fn a_lost_device_ends_the_text_with_an_error() {
@@ -48,8 +25,8 @@ fn a_lost_device_ends_the_text_with_an_error() {
     };
     for sampling in [Sampling::Greedy, drawn] {
         pollster::block_on(async {
-            let (device, handle) = fragile().await;
-            let captioner = Captioner::load(Folder::new(folder.path()), |_| {}, &device);
+            let fragile = Fragile::new().await;
+            let captioner = Captioner::load(Folder::new(folder.path()), |_| {}, &fragile.device);
             let captioner = captioner.await.unwrap();
             let mut session = captioner
                 .start(Request {
@@ -58,7 +35,7 @@ fn a_lost_device_ends_the_text_with_an_error() {
                 })
                 .unwrap();
             session.next().await.unwrap();
-            handle.destroy();
+            fragile.lose();
             let error = loop {
                 match session.next().await {
                     Ok(Some(_)) => {}

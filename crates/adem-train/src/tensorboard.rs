@@ -148,7 +148,7 @@ impl Message {
 }
 
 #[cfg(test)]
-#[path = "../tests/common/events.rs"]
+#[path = "../tests/train/events.rs"]
 mod events;
 
 #[cfg(test)]

@@ -1,39 +1,20 @@
 //! A device that is lost: errors for whoever waits, no panic and no waiting without end.
 
 use adem_kernels::{Epilogue, IdReading, Matrix, linear, next_token, self_test, tune};
-use burn::backend::wgpu::{RuntimeOptions, WgpuSetup, try_init_device, wgpu};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 
+use crate::fragile::Fragile;
 use crate::gpu::{gpu, upload};
-
-/// A device of its own, and the handle by which it is destroyed.
-async fn fragile() -> (Device, wgpu::Device) {
-    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
-    let adapter = instance.request_adapter(&Default::default()).await.unwrap();
-    let wanted = wgpu::DeviceDescriptor {
-        required_limits: adapter.limits(),
-        ..Default::default()
-    };
-    let (device, queue) = adapter.request_device(&wanted).await.unwrap();
-    let setup = WgpuSetup {
-        backend: adapter.get_info().backend,
-        instance,
-        adapter,
-        device: device.clone(),
-        queue,
-    };
-    let own = try_init_device(setup, RuntimeOptions::default()).unwrap();
-    (Device::new(own), device)
-}
 
 #[test]
 fn work_on_a_lost_device_ends_in_errors() {
     let Some(_turn) = gpu() else { return };
     pollster::block_on(async {
-        let (device, handle) = fragile().await;
+        let fragile = Fragile::new().await;
+        let device = &fragile.device;
         let values: Vec<f32> = (0..64 * 64).map(|i| (i as f32).sin()).collect();
-        let weights = Matrix::float(upload(&values, [64, 64], &device));
-        let x: Tensor<3> = upload(&values[..64], [1, 1, 64], &device);
+        let weights = Matrix::float(upload(&values, [64, 64], device));
+        let x: Tensor<3> = upload(&values[..64], [1, 1, 64], device);
         let product = || linear(x.clone(), &weights, Epilogue::default());
         let chosen = || {
             let logits = product().reshape([64]);
@@ -43,7 +24,7 @@ fn work_on_a_lost_device_ends_in_errors() {
         assert!(chosen().finish().await.is_ok());
 
         let under_way = chosen();
-        handle.destroy();
+        fragile.lose();
         // It may have come before the end.
         let _ = under_way.finish().await;
 
@@ -52,8 +33,8 @@ fn work_on_a_lost_device_ends_in_errors() {
         // What is read back may be fetched only when it is looked at.
         let read = product().into_data_async().await;
         assert!(read.is_err() || read.is_ok_and(|data| data.try_to_vec::<f32>().is_err()));
-        let report = self_test(&device).await;
+        let report = self_test(device).await;
         assert_eq!(report.switched_off.len(), report.checked);
-        assert!(tune(&device).await.is_empty());
+        assert!(tune(device).await.is_empty());
     });
 }

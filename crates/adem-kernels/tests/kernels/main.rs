@@ -6,6 +6,8 @@
 
 mod cross_attention;
 mod decode;
+#[path = "../../../../tests/faults/fragile.rs"]
+mod fragile;
 mod gpu;
 mod gradients;
 mod linear;

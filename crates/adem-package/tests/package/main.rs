@@ -8,6 +8,7 @@ mod craft;
 mod http;
 mod manifests;
 mod quantise;
+mod quantise_refused;
 mod quantised;
 mod resuming;
 mod round_trip;

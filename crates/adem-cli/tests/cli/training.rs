@@ -1,19 +1,14 @@
 //! `adem train`, from a plan to a package.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod https;
-#[allow(dead_code)]
-mod place;
-mod tui;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::Stdio;
 
-use place::{Place, Ran, assert_says};
 use safetensors::SafeTensors;
 use serde_json::Value;
+
+use crate::place::{Place, Ran, assert_says};
 
 #[test]
 fn a_training_is_planned_without_weights_and_refused_before_anything_is_written() {
@@ -202,7 +197,7 @@ fn a_step_is_timed_without_data_or_weights() {
 }
 
 /// A run of a few steps.
-const TINY_RUN: &str = r#"
+pub const TINY_RUN: &str = r#"
 recipe = "flickr8k"
 [model.llama]
 dim = 16

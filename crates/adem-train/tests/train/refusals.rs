@@ -1,9 +1,5 @@
 //! Settings, files and data that cannot be trained with: an error by name before anything is
 //! computed.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-#[path = "common/data.rs"]
-mod data;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,7 +13,8 @@ use adem_train::task::{Reporter, TaskConfig, describe, train};
 use adem_train::{Log, Parameters, Rate, Recipe, Schedule, Source, shipped};
 use burn::module::Module;
 use burn::tensor::Device;
-use data::config;
+
+use crate::data::config;
 
 fn refused(config: &TaskConfig, out: &Path) -> String {
     let report: Reporter = Arc::new(|_| ());

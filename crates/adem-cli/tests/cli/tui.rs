@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::TINY_RUN;
 use crate::place::{Place, assert_says};
+use crate::training::TINY_RUN;
 
 /// A run without an end at a terminal of 120 columns.
 struct Seat {

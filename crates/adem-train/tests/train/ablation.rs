@@ -1,8 +1,4 @@
 //! Studies at toy size: what is tuned, what is not tuned twice, and what goes on.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-#[path = "common/data.rs"]
-mod data;
 
 use std::cell::RefCell;
 use std::fs;
@@ -15,7 +11,8 @@ use adem_train::scenes::Stopped;
 use adem_train::task::{Reporter, TaskConfig, train};
 use adem_train::{Log, TrainError};
 use burn::tensor::Device;
-use data::validated;
+
+use crate::data::validated;
 
 fn silent() -> Reporter {
     Arc::new(|_| ())

@@ -1,10 +1,6 @@
 //! What becomes of a model's weights on the command line.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-#[allow(dead_code)]
-mod place;
-
-use place::{Place, assert_says};
+use crate::place::{Place, assert_says};
 
 #[test]
 fn a_calibrated_model_is_nearer_to_its_floats() {

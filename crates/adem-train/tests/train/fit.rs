@@ -1,5 +1,4 @@
 //! A stage so small that a run takes a moment: a line fitted to points.
-#![allow(dead_code)]
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,8 +1,4 @@
 //! An encoder that learns from another one, at toy size.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-#[path = "common/data.rs"]
-mod data;
 
 use std::fs;
 use std::path::Path;
@@ -22,9 +18,10 @@ use adem_train::scenes::Stopped;
 use adem_train::task::{Reporter, TaskConfig, TeacherConfig, train};
 use adem_train::{Log, TrainError};
 use burn::tensor::{Device, TensorData};
-use data::config;
 use safetensors::SafeTensors;
 use serde_json::{Value, json};
+
+use crate::data::config;
 
 /// A package with a plain ViT of random weights, and a tokenizer of the run in `run`.
 fn teacher(folder: &Path, tokenizer: &[u8]) {

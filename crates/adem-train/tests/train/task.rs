@@ -1,8 +1,4 @@
 //! Runs on a data set at toy size: resuming, devices, precision, recomputation, cached features.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-#[path = "common/data.rs"]
-mod data;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,8 +11,9 @@ use adem_train::scenes::Stopped;
 use adem_train::task::{JointConfig, Reporter, SelfCriticalConfig, TaskConfig, train};
 use adem_train::{Log, Precision, TrainError, export};
 use burn::tensor::Device;
-use data::{config, validated};
 use safetensors::SafeTensors;
+
+use crate::data::{config, validated};
 
 fn run_on(
     config: &TaskConfig,

@@ -1,7 +1,5 @@
 //! The recipe `scenes` at toy size: resuming, freezing, refusing.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;

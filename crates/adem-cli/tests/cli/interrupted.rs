@@ -1,6 +1,4 @@
 //! `adem import`, interrupted in the middle.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-#![cfg(unix)]
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,14 +1,11 @@
 //! What the program leaves as it was, and what it refuses before it begins.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-#[allow(dead_code)]
-mod place;
 
 use std::fs::{self, File};
 use std::path::Path;
 
-use place::{Place, assert_says};
 use serde_json::{Value, json};
+
+use crate::place::{Place, assert_says};
 
 const EVAL: [&str; 5] = ["eval", "caption", "--data", "captions.jsonl", "--report"];
 
@@ -317,7 +314,7 @@ fn a_measurement_that_is_stopped_says_so() {
         std::thread::sleep(std::time::Duration::from_millis(50));
         let sent = Command::new("kill").args([signal, &pid]).status();
         assert!(sent.unwrap().success());
-        let ran = place::Ran::of(child.wait_with_output().unwrap());
+        let ran = crate::place::Ran::of(child.wait_with_output().unwrap());
         assert_eq!(ran.status, 130, "{}", ran.err);
         assert!(ran.objects()[0]["scenes"].as_u64().unwrap() < 1_000_000);
         assert_says(&ran.err, &["stopped"]);

@@ -4,8 +4,8 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use crate::TINY_RUN;
 use crate::place::{Place, Ran, assert_says};
+use crate::training::TINY_RUN;
 
 /// `openssl s_server` on a folder.
 struct Server {

@@ -1,5 +1,4 @@
 //! A small data set on disk and a model to train on it.
-#![allow(dead_code)]
 
 use std::fmt::Write;
 use std::fs;
