@@ -11,9 +11,9 @@ use adem_train::scenes::Stopped;
 use adem_train::task::{JointConfig, Reporter, SelfCriticalConfig, TaskConfig, train};
 use adem_train::{Log, Precision, TrainError, export};
 use burn::tensor::Device;
-use safetensors::SafeTensors;
 
 use crate::data::{config, validated};
+use crate::stages::tensors;
 
 fn run_on(
     config: &TaskConfig,
@@ -35,20 +35,6 @@ fn run_on(
 fn run(config: &TaskConfig, out: &Path) -> BTreeMap<String, Vec<f32>> {
     assert_eq!(run_on(config, out, 1, false).unwrap(), Stopped::No);
     tensors(&out.join("tune.safetensors"))
-}
-
-fn tensors(path: &Path) -> BTreeMap<String, Vec<f32>> {
-    let bytes = fs::read(path).unwrap();
-    let file = SafeTensors::deserialize(&bytes).unwrap();
-    let values = |data: &[u8]| {
-        data.chunks(4)
-            .map(|b| f32::from_le_bytes(b.try_into().unwrap()))
-            .collect()
-    };
-    file.tensors()
-        .into_iter()
-        .map(|(name, view)| (name, values(view.data())))
-        .collect()
 }
 
 /// The largest difference, and the largest value, of first moments: of gradients.
