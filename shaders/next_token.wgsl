@@ -39,13 +39,19 @@ fn main(@builtin(local_invocation_index) thread: u32) {
     var found = min(thread, vocabulary - 1u);
     var top = logits[found];
     var bad = is_nan(top);
-    for (var i = thread + WORKGROUP; i < vocabulary; i += WORKGROUP) {
-        let logit = logits[i];
-        bad |= is_nan(logit);
-        if logit > top {
-            top = logit;
-            found = i;
+    // Several at a time, so that their reads are under way together; past the last it is met again.
+    for (var i = thread + WORKGROUP; i < vocabulary; i += WORKGROUP * AHEAD) {
+//@for a in AHEAD
+        let at_$a = min(i + $au * WORKGROUP, vocabulary - 1u);
+        let logit_$a = logits[at_$a];
+//@end
+//@for a in AHEAD
+        bad |= is_nan(logit_$a);
+        if logit_$a > top {
+            top = logit_$a;
+            found = at_$a;
         }
+//@end
     }
     best[thread] = top;
     place[thread] = found;

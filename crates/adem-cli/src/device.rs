@@ -93,7 +93,7 @@ fn cuda() -> Result<Device, CliError> {
 
 #[cfg(feature = "wgpu")]
 fn wgpu() -> Result<Device, CliError> {
-    Device::wgpu_options().init().map_err(|error| {
+    pollster::block_on(adem_kernels::open_wgpu()).map_err(|error| {
         let reason = format!(
             "no graphics adapter can be used ({error}); install a Vulkan driver, or use --device cpu"
         );

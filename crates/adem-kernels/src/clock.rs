@@ -32,20 +32,34 @@ pub(crate) async fn median<const D: usize>(
 #[cfg(feature = "wgpu")]
 const SLOW: Duration = Duration::from_millis(8);
 
-/// As [`median`], but of one call where that is slow.
+/// What one call more costs: `repeats` and one are timed beside one alone, `runs` times each in
+/// turn, and the least of each is taken, since reading back may cost more than the work and what
+/// disturbs only makes it longer. A slow call is timed once. One untimed call comes first.
 #[cfg(feature = "wgpu")]
-pub(crate) async fn brief<const D: usize>(
+pub(crate) async fn marginal<const D: usize>(
     runs: usize,
     repeats: u32,
     mut work: impl FnMut() -> Tensor<D>,
 ) -> Option<Duration> {
     finish(work()).await?;
-    let start = Instant::now();
-    finish(work()).await?;
-    match start.elapsed() {
-        slow if slow > SLOW => Some(slow),
-        _ => median(runs, repeats, work).await,
+    let mut timed = async |calls: u32| {
+        let start = Instant::now();
+        for _ in 1..calls {
+            work();
+        }
+        finish(work()).await?;
+        Some(start.elapsed())
+    };
+    let mut one = timed(1).await?;
+    if one > SLOW {
+        return Some(one);
     }
+    let mut many = Duration::MAX;
+    for _ in 0..runs {
+        many = many.min(timed(1 + repeats).await?);
+        one = one.min(timed(1).await?);
+    }
+    Some(many.saturating_sub(one) / repeats.max(1))
 }
 
 /// Waits until a result is there.

@@ -46,7 +46,7 @@ pub fn rope_append(
     heads: Heads,
 ) -> (Tensor<2>, [Tensor<3>; 2]) {
     #[cfg(feature = "wgpu")]
-    if let Some(queries) = crate::gpu::rope_append(&qkv, cos, sin, &cache, past, heads) {
+    if let Some(queries) = crate::gpu::rope_append(&qkv, [cos, sin], &cache, past, heads) {
         return (queries, cache);
     }
     reference::rope_append(qkv, cos, sin, cache, past, heads)
@@ -67,6 +67,25 @@ pub fn attention(
         return out;
     }
     reference::attention(queries, keys, values, past, heads)
+}
+
+/// [`rope_append`] and [`attention`] in a row: the attention of the new tokens, and the cache. One
+/// kernel for one token on wgpu devices.
+pub fn rope_attention(
+    qkv: Tensor<2>,
+    cos: &Tensor<2>,
+    sin: &Tensor<2>,
+    cache: [Tensor<3>; 2],
+    past: usize,
+    heads: Heads,
+) -> (Tensor<2>, [Tensor<3>; 2]) {
+    #[cfg(feature = "wgpu")]
+    if let Some(out) = crate::gpu::rope_attention(&qkv, [cos, sin], &cache, past, heads) {
+        return (out, cache);
+    }
+    let (queries, cache) = rope_append(qkv, cos, sin, cache, past, heads);
+    let out = attention(queries, &cache[0], &cache[1], past, heads);
+    (out, cache)
 }
 
 /// Self-attention of all tokens over one another: `qkv` `[batch, tokens, 3 heads * head]`, queries,

@@ -41,7 +41,9 @@ pub use check::{Disagreement, Examination, Report, examine, self_test, self_test
 pub use cross_attention::{
     CrossAttention, cross_attention, cross_attention_map, cross_attention_onto,
 };
-pub use decode::{Heads, RopeStyle, attention, next_token, rope_append, self_attention};
+pub use decode::{
+    Heads, RopeStyle, attention, next_token, rope_append, rope_attention, self_attention,
+};
 pub use gram::{Gram, Sums, Watches};
 pub use linear::{Epilogue, linear};
 pub use matrix::Matrix;
@@ -61,6 +63,17 @@ pub fn choose(device: &Device, task: variant::Task, variant: variant::Variant) {
     }
     #[cfg(not(feature = "wgpu"))]
     let _ = (device, task, variant);
+}
+
+/// Opens the graphics device that wgpu prefers. Should it refuse something later, a shader or memory,
+/// then whoever reads from it next is told ([`DeviceError`]), and the self-test switches a refused form
+/// off.
+///
+/// # Errors
+/// Where there is no such device, or it is open already.
+#[cfg(feature = "wgpu")]
+pub async fn open_wgpu() -> Result<Device, DeviceError> {
+    gpu::open().await
 }
 
 /// The forms in which `device` can run `task`: those of

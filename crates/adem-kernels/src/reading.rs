@@ -123,8 +123,14 @@ async fn read(id: Tensor<1, Int>) -> Result<i64, DeviceError> {
 /// Where the device fails or is lost, before or while this waits.
 pub async fn read_floats<const D: usize>(x: Tensor<D>) -> Result<Vec<f32>, DeviceError> {
     let mut reading = pin!(async {
+        #[cfg(feature = "wgpu")]
+        let device = x.device();
         let data = x.cast(DType::F32).into_data_async().await;
         let data = data.map_err(|e| DeviceError(e.to_string()))?;
+        #[cfg(feature = "wgpu")]
+        if let Some(refusal) = crate::gpu::take_refusal(&device) {
+            return Err(DeviceError(refusal));
+        }
         let values = data.try_into_vec();
         values.map_err(|e| DeviceError(format!("{e:?}")))
     });

@@ -13,7 +13,7 @@ pub struct Timing {
     pub task: Task,
     /// The form.
     pub variant: Variant,
-    /// Median of a call.
+    /// What one call more costs, the least of a few.
     pub time: Duration,
     /// It is now the device's form of the task.
     pub chosen: bool,
@@ -21,8 +21,8 @@ pub struct Timing {
 
 /// Chooses between two families of matrix products by one timing, once a process: threads that
 /// share sums, which real GPUs prefer, and threads that work alone, which software ones do; of the
-/// first, then, the fastest form for weights stored as `formats` say. A fraction of what [`tune`]
-/// takes; without effect on a device without kernels.
+/// first, then, the fastest form for weights stored as `formats` say, and of the cross-attention. A
+/// fraction of what [`tune`] takes; without effect on a device without kernels.
 pub async fn tune_once(device: &Device, formats: &[Format]) {
     #[cfg(feature = "wgpu")]
     if let Some(cube) = crate::gpu::device(device) {

@@ -53,6 +53,8 @@ pub enum Task {
     RopeAppend,
     /// Self-attention over the KV cache.
     Attention,
+    /// The two before of one token.
+    RopeAttention,
     /// Most likely token and its embedding.
     NextToken(Format),
 }
@@ -65,6 +67,12 @@ pub enum Variant {
     /// `cross_attention.wgsl`: one dispatch, `lanes` threads a score.
     Fused {
         /// A power of two up to 32.
+        lanes: u32,
+    },
+    /// `cross_scores.wgsl` and `cross_mix.wgsl`: two dispatches spread over the device, `lanes`
+    /// threads a score.
+    Spread {
+        /// A power of two up to 64.
         lanes: u32,
     },
     /// Cross-attention as two products and a masking.
@@ -179,6 +187,7 @@ impl Task {
                     [
                         Variant::Fused { lanes: 8 },
                         Variant::Fused { lanes: 1 },
+                        Variant::Spread { lanes: 16 },
                         Variant::Split,
                     ]
                 }
@@ -190,9 +199,11 @@ impl Task {
                         direct(8, 1, 4),
                         direct(16, 1, 2),
                         direct(32, 1, 4),
+                        direct(32, 1, 1),
                         direct(1, 1, 1),
                         direct(1, 1, 4),
                         subgroups(32, 1, 4),
+                        subgroups(32, 1, 1),
                         subgroups(8, 1, 4),
                     ]
                 }
@@ -247,6 +258,7 @@ impl Task {
             | Self::Norm
             | Self::RopeAppend
             | Self::Attention
+            | Self::RopeAttention
             | Self::NextToken(_) => &[Variant::Only],
         }
     }
@@ -258,7 +270,12 @@ impl Task {
         for rows in [Rows::One, Rows::Few, Rows::Many] {
             all.extend(formats.map(|format| Self::Product(rows, format)));
         }
-        all.extend([Self::Norm, Self::RopeAppend, Self::Attention]);
+        all.extend([
+            Self::Norm,
+            Self::RopeAppend,
+            Self::Attention,
+            Self::RopeAttention,
+        ]);
         all.extend([Format::Float, Format::Q4, Format::Q8].map(Self::NextToken));
         all
     }

@@ -1,5 +1,5 @@
-//! Parameter-free cross-attention: `shaders/cross_attention.wgsl`, or products and
-//! `shaders/mask_scores.wgsl`.
+//! Parameter-free cross-attention: `shaders/cross_attention.wgsl`, `shaders/cross_scores.wgsl` and
+//! `shaders/cross_mix.wgsl`, or products and `shaders/mask_scores.wgsl`.
 
 use burn::backend::wgpu::CubeTensor;
 use burn::tensor::DType;
@@ -11,13 +11,13 @@ use super::shader::{self, Element};
 use crate::cross_attention::CrossAttention;
 use crate::variant::{Format, Rows, Task, Variant};
 
-/// Most visual tokens of the fused form.
+/// Most visual tokens of the forms for few rows.
 pub(crate) const FUSED_TOKENS: usize = 1024;
 
 /// Vectors of the query staged at once.
 const STAGE: u32 = 256;
 
-/// Rows up to which the fused form is taken: beyond, keys and values are better read in tiles.
+/// Rows up to which the forms for few are taken: beyond, keys and values are better read in tiles.
 pub(crate) const FUSED_ROWS: usize = 8;
 
 /// One cross-attention; all tensors contiguous f32 on one device.
@@ -70,6 +70,7 @@ impl Attend {
     pub fn run(&self, variant: Variant) -> CubeTensor {
         match variant {
             Variant::Fused { lanes } => self.fused(lanes, None),
+            Variant::Spread { lanes } => self.spread(lanes, None),
             _ => self.mix(mask(&run(self.scoring()), self.needed(), None)),
         }
     }
@@ -80,6 +81,10 @@ impl Attend {
             Variant::Fused { lanes } => {
                 let kept = self.empty_map();
                 (self.fused(lanes, Some(&kept)), kept)
+            }
+            Variant::Spread { lanes } => {
+                let kept = self.empty_map();
+                (self.spread(lanes, Some(&kept)), kept)
             }
             _ => {
                 let scores = self.scores();
@@ -95,13 +100,10 @@ impl Attend {
 
     fn fused(&self, lanes: u32, kept: Option<&CubeTensor>) -> CubeTensor {
         let [batch, rows, tokens, dim] = self.size();
-        let wide = dim.is_multiple_of(4);
+        let (vectors, vector) = vectors(dim);
         let out = empty(&self.x, [batch, rows, dim], DType::F32);
         let mut launch = Launch::new(shader::CROSS_ATTENTION, 256, &self.x)
-            .part(match wide {
-                true => shader::VECTOR_WIDE,
-                false => shader::VECTOR_NARROW,
-            })
+            .part(vector)
             .constant("LANES", lanes)
             .constant("STAGE", STAGE)
             .constant("TOKENS", FUSED_TOKENS as u32)
@@ -118,11 +120,55 @@ impl Attend {
             launch = launch.write("kept", Element::F32, kept);
         }
         let [x, y] = folded(batch * rows);
-        let vectors = if wide { dim / 4 } else { dim };
         launch.write("out", Element::Vector, &out).dispatch(
             [x, y, 1],
             [
                 [batch * rows, rows, tokens, vectors].map(|v| v as u32),
+                [self.needed(), (self.settings.alpha as f32).to_bits(), 0, 0],
+            ],
+        );
+        out
+    }
+
+    fn spread(&self, lanes: u32, kept: Option<&CubeTensor>) -> CubeTensor {
+        const SCORING: u32 = 64;
+        const MIXING: u32 = 256;
+        const COLUMNS: u32 = 16;
+        let [batch, rows, tokens, dim] = self.size();
+        let (vectors, vector) = vectors(dim);
+        let all = batch * rows;
+        let sizes = [rows, tokens, vectors, 0].map(|v| v as u32);
+        let scores = self.empty_map();
+        Launch::new(shader::CROSS_SCORES, SCORING, &self.x)
+            .part(vector)
+            .constant("LANES", lanes)
+            .read("x", Element::Vector, &self.x)
+            .read("keys", Element::Vector, &self.keys)
+            .write("scores", Element::F32, &scores)
+            .dispatch(
+                [tokens.div_ceil((SCORING / lanes) as usize), all, 1],
+                [sizes],
+            );
+        let out = empty(&self.x, [batch, rows, dim], DType::F32);
+        let mut launch = Launch::new(shader::CROSS_MIX, MIXING, &self.x)
+            .part(vector)
+            .constant("COLUMNS", COLUMNS)
+            .constant("TOKENS", FUSED_TOKENS as u32)
+            .constant("OWN", FUSED_TOKENS as u32 / MIXING)
+            .flag("RESIDUAL", self.residual.is_some())
+            .flag("KEPT", kept.is_some())
+            .read("scores", Element::F32, &scores)
+            .read("values", Element::Vector, &self.values);
+        if let Some(residual) = &self.residual {
+            launch = launch.read("residual", Element::Vector, residual);
+        }
+        if let Some(kept) = kept {
+            launch = launch.write("kept", Element::F32, kept);
+        }
+        launch.write("out", Element::Vector, &out).dispatch(
+            [vectors.div_ceil(COLUMNS as usize), all, 1],
+            [
+                sizes,
                 [self.needed(), (self.settings.alpha as f32).to_bits(), 0, 0],
             ],
         );
@@ -168,6 +214,14 @@ impl Attend {
     }
 }
 
+/// Vectors in rows of `width` numbers, and the part that says what one is.
+fn vectors(width: usize) -> (usize, shader::File) {
+    match width.is_multiple_of(4) {
+        true => (width / 4, shader::VECTOR_WIDE),
+        false => (width, shader::VECTOR_NARROW),
+    }
+}
+
 /// Runs a product in its device's form.
 pub(crate) fn run(product: Product) -> CubeTensor {
     let task = Task::Product(Rows::of(product.size.m), product.weights.format);
@@ -183,11 +237,8 @@ pub(crate) fn mask(scores: &CubeTensor, needed: u32, kept: Option<&CubeTensor>) 
     let shape = scores.meta.shape();
     let tokens = shape[shape.num_dims() - 1];
     let wide = tokens.is_multiple_of(4);
-    let (vector, size) = match wide {
-        true => (shader::VECTOR_WIDE, 4),
-        false => (shader::VECTOR_NARROW, 1),
-    };
-    let count = shape.num_elements() / size;
+    let (width, vector) = vectors(tokens);
+    let count = shape.num_elements() / tokens * width;
     let masked = empty(scores, shape.clone(), DType::F32);
     let mut launch = Launch::new(shader::MASK_SCORES, WORKGROUP, scores)
         .part(vector)
@@ -198,9 +249,8 @@ pub(crate) fn mask(scores: &CubeTensor, needed: u32, kept: Option<&CubeTensor>) 
         launch = launch.write("kept", Element::Vector, kept);
     }
     let [x, y] = folded(count.div_ceil(WORKGROUP as usize));
-    launch.write("masked", Element::Vector, &masked).dispatch(
-        [x, y, 1],
-        [[count as u32, (tokens / size) as u32, needed, 0]],
-    );
+    launch
+        .write("masked", Element::Vector, &masked)
+        .dispatch([x, y, 1], [[count as u32, width as u32, needed, 0]]);
     masked
 }

@@ -3,7 +3,7 @@
 
 use std::ops::RangeInclusive;
 
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor, TensorData, f16};
 
 use super::product::Weights;
 use super::{floats, weights};
@@ -41,14 +41,19 @@ impl Seeded<'_> {
 
     /// A matrix of the format.
     pub fn matrix(&mut self, format: Format, shape: [usize; 2]) -> Option<Matrix> {
-        match self.blocks(format, shape) {
+        match self.blocks(format, shape, true) {
             Some(blocks) => Some(Matrix::packed(blocks?, self.device)),
             None => Some(Matrix::float(self.floats(shape))),
         }
     }
 
-    /// Blocks of the format; `None` for floats.
-    fn blocks(&mut self, format: Format, [rows, columns]: [usize; 2]) -> Option<Option<Blocks>> {
+    /// Blocks of the format with scales as packages have them, halves or not; `None` for floats.
+    fn blocks(
+        &mut self,
+        format: Format,
+        [rows, columns]: [usize; 2],
+        halves: bool,
+    ) -> Option<Option<Blocks>> {
         let scheme = match format {
             Format::Float | Format::Across => return None,
             Format::Q4 => Scheme::Q4,
@@ -56,9 +61,24 @@ impl Seeded<'_> {
         };
         let blocks = rows * columns.div_ceil(crate::BLOCK);
         let words = (0..blocks * scheme.words()).map(|_| self.word()).collect();
-        let scales = Scales::Single((0..blocks).map(|_| self.signed() / 64.0).collect());
+        let scales = (0..blocks).map(|_| self.signed() / 64.0);
+        let scales = match halves {
+            true => Scales::Half(packed(scales)),
+            false => Scales::Single(scales.collect()),
+        };
         Some(Blocks::new(scheme, [rows, columns], words, scales).ok())
     }
+}
+
+/// Halves packed in u32, low half first.
+fn packed(scales: impl Iterator<Item = f32>) -> Vec<u32> {
+    let halves: Vec<u16> = scales.map(|s| f16::from_f32(s).to_bits()).collect();
+    let word = |pair: &[u16]| {
+        pair.iter()
+            .rev()
+            .fold(0, |w, half| w << 16 | u32::from(*half))
+    };
+    halves.chunks(2).map(word).collect()
 }
 
 /// What a kernel is run on once.
@@ -89,6 +109,18 @@ impl<'a> Case<'a> {
             return usual;
         }
         range.start() + self.seeded.word() as usize % (range.end() - range.start() + 1)
+    }
+
+    /// All of `choices`, or in a search any one of them.
+    pub fn some<'c, T>(&mut self, choices: &'c [T]) -> &'c [T] {
+        match choices.len() {
+            0 => choices,
+            _ if !self.searching => choices,
+            count => {
+                let at = self.seeded.word() as usize % count;
+                &choices[at..=at]
+            }
+        }
     }
 
     /// Numbers in -1..1 and their tensor. In a search also few different ones, -0.0 among them, all
@@ -125,7 +157,8 @@ impl<'a> Case<'a> {
             let weights = Weights::float(format, floats(&tensor)?);
             return Some(((0..n * k).map(value).collect(), weights));
         }
-        let Some(blocks) = self.seeded.blocks(format, shape) else {
+        let halves = self.size(1, 0..=1) == 1;
+        let Some(blocks) = self.seeded.blocks(format, shape, halves) else {
             let (values, tensor) = self.numbers(shape, 1.0);
             return Some((values, Weights::float(format, floats(&tensor)?)));
         };

@@ -9,7 +9,7 @@ use super::case::Case;
 use super::compare::check;
 use super::registry;
 use crate::check::{Disagreement, Examination, Report};
-use crate::variant::{Format, Task};
+use crate::variant::{Format, Task, Variant};
 
 /// Checks all forms on `device`, which `plain` is without gradients.
 pub(crate) async fn run(device: &CubeDevice, plain: &Device) -> Report {
@@ -20,7 +20,7 @@ pub(crate) async fn run(device: &CubeDevice, plain: &Device) -> Report {
                 continue;
             }
             report.checked += 1;
-            if let Err(reason) = check(task, variant, &mut Case::usual(plain)).await {
+            if let Err(reason) = accepted(device, task, variant, Case::usual(plain)).await {
                 registry::switch_off(device, task, variant);
                 report.switched_off.push(Disagreement {
                     task,
@@ -44,7 +44,8 @@ pub(crate) async fn run_once(device: &CubeDevice, plain: &Device, formats: &[For
             continue;
         }
         while let Some(variant) = registry::variant(device, task) {
-            let disagreement = check(task, variant, &mut Case::usual(plain)).await.err();
+            let case = Case::usual(plain);
+            let disagreement = accepted(device, task, variant, case).await.err();
             let fine = disagreement.is_none();
             if !fine {
                 registry::switch_off(device, task, variant);
@@ -63,6 +64,20 @@ pub(crate) async fn run_once(device: &CubeDevice, plain: &Device, formats: &[For
     registry::report(device)
 }
 
+/// Whether the device takes the form, and it computes what it should.
+async fn accepted(
+    device: &CubeDevice,
+    task: Task,
+    variant: Variant,
+    mut case: Case<'_>,
+) -> Result<(), String> {
+    let checked = check(task, variant, &mut case).await;
+    match registry::take_refusal(device) {
+        Some(message) => Err(message),
+        None => checked,
+    }
+}
+
 /// Runs every form that is not switched off on the cases of `seeds`.
 pub(crate) async fn examine(device: &CubeDevice, plain: &Device, seeds: Range<u64>) -> Examination {
     let mut found = Examination::default();
@@ -73,7 +88,8 @@ pub(crate) async fn examine(device: &CubeDevice, plain: &Device, seeds: Range<u6
                     continue;
                 }
                 found.cases += 1;
-                if let Err(reason) = check(task, variant, &mut Case::of(seed, plain)).await {
+                let case = Case::of(seed, plain);
+                if let Err(reason) = accepted(device, task, variant, case).await {
                     found.disagreements.push(Disagreement {
                         task,
                         variant,

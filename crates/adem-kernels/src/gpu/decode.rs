@@ -76,29 +76,75 @@ pub(crate) fn attention(
         return None;
     }
     let out = empty(queries, [tokens, heads.heads * heads.head], DType::F32);
-    let scale = 1.0 / (heads.head as f32).sqrt();
-    Launch::new(shader::ATTENTION, TILE, queries)
-        .constant("TILE", TILE)
-        .constant("SHARE", share as u32)
-        .flag("PACKED", false)
-        .read("queries", Element::F32, queries)
-        .read("keys", Element::F32, keys)
+    attending(queries, heads.head)
+        .read("queries", Element::Vector, queries)
+        .read("keys", Element::Vector, keys)
         .read("values", Element::F32, values)
         .write("out", Element::F32, &out)
         .dispatch(
             [heads.heads, tokens, 1],
-            [
-                [
-                    tokens,
-                    heads.heads,
-                    heads.heads / heads.kv_heads,
-                    heads.head,
-                ]
-                .map(|v| v as u32),
-                [past as u32, capacity as u32, scale.to_bits(), 0],
-            ],
+            attending_info(tokens, heads, [past, capacity]),
         );
     Some(out)
+}
+
+/// [`rope_append`] and [`attention`] of one token, `[1, heads * head]`. Shapes are the caller's to
+/// check.
+pub(crate) fn rope_attention(
+    qkv: &CubeTensor,
+    tables: [&CubeTensor; 2],
+    cache: [&CubeTensor; 2],
+    past: usize,
+    heads: Heads,
+) -> Option<CubeTensor> {
+    let [cos, sin] = tables;
+    let [keys, values] = cache;
+    let share = heads.head.div_ceil(TILE as usize);
+    let fits = share <= MOST_SHARE && heads.heads <= MOST_GROUPS && qkv.meta.shape()[0] == 1;
+    if !fits || !runs(Task::RopeAttention, &[qkv, cos, sin, keys, values]) {
+        return None;
+    }
+    let capacity = keys.meta.shape()[1];
+    let out = empty(qkv, [1, heads.heads * heads.head], DType::F32);
+    attending(qkv, heads.head)
+        .flag("APPEND", true)
+        .flag("HALF", heads.style == RopeStyle::Half)
+        .read("qkv", Element::F32, qkv)
+        .read("cos_table", Element::F32, cos)
+        .read("sin_table", Element::F32, sin)
+        .write("keys", Element::Vector, keys)
+        .write("values", Element::F32, values)
+        .write("out", Element::F32, &out)
+        .dispatch(
+            [heads.heads, 1, 1],
+            attending_info(1, heads, [past, capacity]),
+        );
+    Some(out)
+}
+
+/// A launch of `attention.wgsl` for heads of width `head`.
+fn attending(on: &CubeTensor, head: usize) -> Launch<'_> {
+    let share = head.div_ceil(TILE as usize) as u32;
+    let (wide, numbers, vector) = match head.is_multiple_of(4) {
+        true => (true, 4, shader::VECTOR_WIDE),
+        false => (false, 1, shader::VECTOR_NARROW),
+    };
+    Launch::new(shader::ATTENTION, TILE, on)
+        .part(vector)
+        .constant("TILE", TILE)
+        .constant("SHARE", share)
+        .constant("NUMBERS", numbers)
+        .constant("QUERY", TILE * share / numbers)
+        .flag("WIDE", wide)
+}
+
+fn attending_info(tokens: usize, heads: Heads, [past, capacity]: [usize; 2]) -> [[u32; 4]; 2] {
+    let scale = 1.0 / (heads.head as f32).sqrt();
+    let group = heads.heads / heads.kv_heads;
+    [
+        [tokens, heads.heads, group, heads.head].map(|v| v as u32),
+        [past as u32, capacity as u32, scale.to_bits(), 0],
+    ]
 }
 
 /// `[batch, tokens, heads * head]` of `qkv` `[batch, tokens, 3 heads * head]`. Shapes are the caller's
@@ -115,11 +161,10 @@ pub(crate) fn self_attention(qkv: &CubeTensor, heads: usize) -> Option<CubeTenso
     }
     let out = empty(qkv, [batch, tokens, width], DType::F32);
     let scale = 1.0 / (head as f32).sqrt();
-    Launch::new(shader::ATTENTION, TILE, qkv)
-        .constant("TILE", TILE)
-        .constant("SHARE", share as u32)
+    attending(qkv, head)
         .flag("PACKED", true)
-        .read("qkv", Element::F32, qkv)
+        .read("keys", Element::Vector, qkv)
+        .read("values", Element::F32, qkv)
         .write("out", Element::F32, &out)
         .dispatch(
             [heads, tokens, batch],
@@ -149,6 +194,7 @@ pub(crate) fn next_token(
     let embedding = empty(logits, [1, width], DType::F32);
     let launch = Launch::new(shader::NEXT_TOKEN, WORKGROUP, logits)
         .part(table.order())
+        .constant("AHEAD", 8)
         .read("logits", Element::F32, logits);
     table
         .bind(launch, 0, width)

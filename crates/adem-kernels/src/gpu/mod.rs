@@ -10,6 +10,7 @@ mod expected;
 mod extension;
 mod launch;
 mod norm;
+mod open;
 mod packed;
 pub(crate) mod probe;
 mod product;
@@ -38,6 +39,7 @@ use product::{Product, Size, Weights};
 pub(crate) use adapter::adapter;
 pub(crate) use extension::cross_attention;
 pub(crate) use launch::launches;
+pub(crate) use open::open;
 
 /// The wgpu device that `device` is, recording for gradients or not.
 pub(crate) fn device(device: &Device) -> Option<CubeDevice> {
@@ -55,6 +57,11 @@ pub(crate) fn device(device: &Device) -> Option<CubeDevice> {
 
 fn wgpu(device: &CubeDevice) -> Option<CubeDevice> {
     matches!(device, CubeDevice::Wgpu(_)).then(|| device.clone())
+}
+
+/// What `of` has refused since this was last asked.
+pub(crate) fn take_refusal(of: &Device) -> Option<String> {
+    registry::take_refusal(&device(of)?)
 }
 
 /// The tensor as a contiguous f32 buffer on a wgpu device; `None` where it is something else.
@@ -243,8 +250,36 @@ pub(crate) fn norm(
 /// [`crate::rope_append`] in a kernel, which writes `cache` in place.
 pub(crate) fn rope_append(
     qkv: &Tensor<2>,
-    cos: &Tensor<2>,
-    sin: &Tensor<2>,
+    tables: [&Tensor<2>; 2],
+    cache: &[Tensor<3>; 2],
+    past: usize,
+    heads: Heads,
+) -> Option<Tensor<2>> {
+    appending(decode::rope_append, qkv, tables, cache, past, heads)
+}
+
+/// [`crate::rope_attention`] of one token in one kernel, which writes `cache` in place.
+pub(crate) fn rope_attention(
+    qkv: &Tensor<2>,
+    tables: [&Tensor<2>; 2],
+    cache: &[Tensor<3>; 2],
+    past: usize,
+    heads: Heads,
+) -> Option<Tensor<2>> {
+    if heads.kv_heads == 0 || !heads.heads.is_multiple_of(heads.kv_heads) {
+        return None;
+    }
+    appending(decode::rope_attention, qkv, tables, cache, past, heads)
+}
+
+/// A kernel of new tokens, tables, cache and past positions.
+type Appending =
+    fn(&CubeTensor, [&CubeTensor; 2], [&CubeTensor; 2], usize, Heads) -> Option<CubeTensor>;
+
+fn appending(
+    kernel: Appending,
+    qkv: &Tensor<2>,
+    [cos, sin]: [&Tensor<2>; 2],
     cache: &[Tensor<3>; 2],
     past: usize,
     heads: Heads,
@@ -267,14 +302,14 @@ pub(crate) fn rope_append(
         let tensor = tensor.clone().try_into_primitive::<Cube>().ok()?;
         (tensor.dtype == DType::F32 && tensor.is_contiguous()).then_some(tensor)
     };
-    let queries = decode::rope_append(
+    let out = kernel(
         &floats(qkv)?,
         [&floats(cos)?, &floats(sin)?],
         [&in_place(&cache[0])?, &in_place(&cache[1])?],
         past,
         heads,
     )?;
-    Some(tensor(queries))
+    Some(tensor(out))
 }
 
 /// [`crate::attention()`] in a kernel.
@@ -336,6 +371,9 @@ pub(crate) fn read_id(
     let id = words(id)?;
     Some(async move {
         let read = id.client.read_async(vec![id.handle.clone()]).await;
+        if let Some(message) = registry::take_refusal(&id.device) {
+            return Err(DeviceError(message));
+        }
         let bytes = read.map_err(|error| DeviceError(format!("{error:?}")))?;
         let word = bytes.first().and_then(|bytes| bytes.first_chunk());
         let word = word.ok_or_else(DeviceError::nothing)?;

@@ -18,6 +18,8 @@ struct State {
     begun: HashSet<Task>,
     tuned: bool,
     report: Report,
+    /// What the device has refused since somebody last asked.
+    refusal: Option<String>,
     /// Text that tests put in place of other text of a file.
     #[cfg(test)]
     edits: Vec<(super::shader::File, &'static str, &'static str)>,
@@ -60,6 +62,18 @@ pub(crate) fn is_off(device: &CubeDevice, task: Task, variant: Variant) -> bool 
     let devices = devices();
     let state = devices.get(device);
     state.is_some_and(|state| state.off.contains(&(task, variant)))
+}
+
+/// Keeps what `device` has said of something it refused. Later ones follow from the first.
+pub(crate) fn note_refusal(device: &CubeDevice, message: &str) {
+    let mut devices = devices();
+    let state = devices.entry(device.clone()).or_default();
+    state.refusal.get_or_insert_with(|| message.to_owned());
+}
+
+/// What `device` has refused since this was last asked.
+pub(crate) fn take_refusal(device: &CubeDevice) -> Option<String> {
+    devices().get_mut(device)?.refusal.take()
 }
 
 /// Whether `task` has yet to be checked on `device`; from now on it has not.

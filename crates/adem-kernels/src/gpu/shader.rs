@@ -50,6 +50,8 @@ files! {
     CODES_Q4 = "codes_q4",
     CODES_Q8 = "codes_q8",
     CROSS_ATTENTION = "cross_attention",
+    CROSS_MIX = "cross_mix",
+    CROSS_SCORES = "cross_scores",
     DOT = "dot",
     FINISH = "finish",
     LINEAR = "linear",

@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 use std::collections::HashSet;
 
+use burn::backend::wgpu::{RuntimeOptions, WgpuSetup, try_init_device, wgpu};
 use burn::tensor::{Device, DeviceKind, Tensor};
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 
@@ -86,7 +87,7 @@ fn everything(device: &Device) {
                         _ => Scheme::Q8,
                     };
                     let blocks = n * k.div_ceil(32);
-                    let scales = Scales::Half(vec![0; blocks.div_ceil(2)]);
+                    let scales = Scales::Single(vec![0.0; blocks]);
                     let words = vec![0; blocks * scheme.words()];
                     let blocks = Blocks::new(scheme, [n, k], words, scales).unwrap();
                     weights(&Matrix::packed(blocks, device)).unwrap()
@@ -116,7 +117,7 @@ fn everything(device: &Device) {
         }
     }
     for style in [RopeStyle::Half, RopeStyle::Interleaved] {
-        for head in [12, 256] {
+        for head in [12, 6, 256] {
             let heads = Heads {
                 heads: 2,
                 kv_heads: 1,
@@ -127,11 +128,12 @@ fn everything(device: &Device) {
             let table = seeded.floats([4, head / 2]);
             let qkv = seeded.floats([1, 4 * head]);
             let (queries, [keys, values]) =
-                crate::rope_append(qkv, &table, &table, cache, 1, heads);
+                crate::rope_append(qkv.clone(), &table, &table, cache, 1, heads);
             crate::attention(queries, &keys, &values, 1, heads);
+            crate::rope_attention(qkv, &table, &table, [keys, values], 1, heads);
         }
     }
-    for head in [12, 256] {
+    for head in [12, 6, 256] {
         crate::self_attention(seeded.floats([2, 3, 6 * head]), 2);
     }
     for k in [24, 23] {
@@ -227,6 +229,13 @@ fn the_self_test_switches_a_broken_shader_off() {
     assert_eq!(report.checked, count);
 
     registry::edit(&cube, shader::CROSS_ATTENTION, "<= score", "< score");
+    registry::edit(&cube, shader::CROSS_MIX, "<= own", "< own");
+    registry::edit(
+        &cube,
+        shader::ATTENTION,
+        "turned[width + low] = k.x",
+        "turned[width + low] = k.y",
+    );
     registry::edit(&cube, shader::WEIGHTS_Q4, "chunk;", "chunk; }");
     registry::edit(&cube, shader::DOT, "* 256 +", "* 255 +");
     let report = pollster::block_on(self_test(&device));
@@ -245,6 +254,8 @@ fn the_self_test_switches_a_broken_shader_off() {
         want.extend(forms(task).into_iter().map(|variant| (task, variant)));
     }
     want.insert((Task::Product(Rows::Many, Format::Q8), Variant::PackedDot));
+    want.insert((Task::CrossAttention, Variant::Spread { lanes: 16 }));
+    want.insert((Task::RopeAttention, Variant::Only));
     assert_eq!(off, want);
     assert_eq!(
         registry::variant(&cube, Task::CrossAttention),
@@ -279,4 +290,39 @@ fn near(got: Tensor<3>, want: Tensor<3>) {
     for (got, want) in got.iter().zip(&want) {
         assert!((got - want).abs() < 1e-4, "{got} instead of {want}");
     }
+}
+
+/// What a device refuses ends the next reading, and that one alone.
+#[test]
+fn a_refusal_is_told_to_who_reads_next() {
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+    let Ok(adapter) = pollster::block_on(instance.request_adapter(&Default::default())) else {
+        panic!("no adapter");
+    };
+    let wanted = wgpu::DeviceDescriptor {
+        required_limits: adapter.limits(),
+        ..Default::default()
+    };
+    let (handle, queue) = pollster::block_on(adapter.request_device(&wanted)).unwrap();
+    let setup = WgpuSetup {
+        backend: adapter.get_info().backend,
+        instance,
+        adapter,
+        device: handle.clone(),
+        queue,
+    };
+    let device = Device::new(try_init_device(setup, RuntimeOptions::default()).unwrap());
+    super::open::hear(&super::device(&device).unwrap(), &handle);
+    let ones = || pollster::block_on(crate::read_floats(Tensor::<1>::ones([3], &device)));
+    assert_eq!(ones(), Ok(vec![1.0; 3]));
+    // Larger than any device allows.
+    let _ = handle.create_buffer(&wgpu::BufferDescriptor {
+        label: None,
+        size: 1 << 60,
+        usage: wgpu::BufferUsages::STORAGE,
+        mapped_at_creation: false,
+    });
+    let error = ones().unwrap_err().to_string();
+    assert!(error.contains("uffer"), "{error}");
+    assert_eq!(ones(), Ok(vec![1.0; 3]));
 }

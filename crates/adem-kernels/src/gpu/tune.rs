@@ -15,13 +15,14 @@ use crate::cross_attention::CrossAttention;
 use crate::tune::Timing;
 use crate::variant::{Format, Rows, Task, Variant};
 
-/// Timed calls of a form.
+/// Timings of a form.
 const RUNS: usize = 3;
-/// Launches of a call.
-const REPEATS: u32 = 4;
+/// Launches of a timing.
+const REPEATS: u32 = 8;
 /// A device that takes longer for a product of [`CLASSES`] is a software one, or as slow.
 const SLOW: Duration = Duration::from_millis(4);
-/// What timing at start-up may take before the forms not yet timed are left out.
+/// What timing at start-up may take, compiling included, before the forms not yet timed are left
+/// out.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Times all forms on `device`, which `plain` is without gradients, and keeps the fastest.
@@ -39,7 +40,7 @@ pub(crate) async fn run(device: &CubeDevice, plain: &Device) -> Vec<Timing> {
             if !several || registry::is_off(device, task, variant) {
                 continue;
             }
-            if let Some(time) = time(task, variant, plain).await {
+            if let Some(time) = accepted(device, task, variant, plain).await {
                 timings.push(Timing {
                     task,
                     variant,
@@ -62,7 +63,7 @@ struct Class {
     rows: &'static [Rows],
     /// m, k and n of the one that is timed.
     size: [usize; 3],
-    /// Launches of a timed call.
+    /// Launches of a timing.
     repeats: u32,
     /// By how many percent threads that work alone must be faster to be taken: less may be chance.
     lead: u32,
@@ -74,14 +75,14 @@ const CLASSES: [Class; 2] = [
     Class {
         rows: &[Rows::One, Rows::Few],
         size: [1, 1024, 1024],
-        repeats: 4 * REPEATS,
+        repeats: 2 * REPEATS,
         lead: 100,
     },
     // Bound by arithmetic.
     Class {
         rows: &[Rows::Many],
         size: [64, 256, 256],
-        repeats: 1,
+        repeats: REPEATS,
         lead: 30,
     },
 ];
@@ -124,12 +125,37 @@ pub(crate) async fn once(device: &CubeDevice, plain: &Device, formats: &[Format]
             }
         }
     }
-    let by_rows = formats.iter().filter(|format| **format != Format::Across);
-    for format in by_rows.filter(|_| together) {
+    if !together {
+        return;
+    }
+    choose_shared(device, plain, Task::CrossAttention, begin).await;
+    // Packed weights, named last, are most of a model that has them.
+    let by_rows = formats.iter().rev().filter(|f| **f != Format::Across);
+    for format in by_rows {
         for rows in [Rows::One, Rows::Many] {
             choose_shared(device, plain, Task::Product(rows, *format), begin).await;
         }
     }
+}
+
+/// How long the form takes; one that the device refuses is switched off. What was launched together
+/// with it is lost, so that nothing else may be under way.
+async fn accepted(
+    device: &CubeDevice,
+    task: Task,
+    variant: Variant,
+    plain: &Device,
+) -> Option<Duration> {
+    if variant.needs().is_some() {
+        let settled = Tensor::<1>::ones([1], plain).into_data_async().await;
+        settled.ok()?;
+    }
+    let time = time(task, variant, plain).await;
+    if registry::take_refusal(device).is_some() {
+        registry::switch_off(device, task, variant);
+        return None;
+    }
+    time
 }
 
 /// Takes the fastest of the forms of `task` whose threads share work, where it is faster than the
@@ -139,12 +165,15 @@ async fn choose_shared(device: &CubeDevice, plain: &Device, task: Task, begin: I
     for variant in registry::forms(device, task) {
         let alone = matches!(
             variant,
-            Variant::Direct { lanes: 1, .. } | Variant::Unpacked { .. }
+            Variant::Direct { lanes: 1, .. }
+                | Variant::Unpacked { .. }
+                | Variant::Fused { lanes: 1 }
+                | Variant::Split
         );
         if alone || registry::is_off(device, task, variant) || begin.elapsed() > PATIENCE {
             continue;
         }
-        let Some(time) = time(task, variant, plain).await else {
+        let Some(time) = accepted(device, task, variant, plain).await else {
             continue;
         };
         // The default comes first.
@@ -169,11 +198,7 @@ async fn product(
     let weights = Weights::float(Format::Float, floats(&w)?);
     let product = Product::new(floats(&x)?, Size { batch: 1, m, k, n }, weights);
     let run = || tensor::<3>(product.clone().run(variant));
-    match m {
-        1 => clock::brief(RUNS, repeats, run).await,
-        // Closer than a single call could tell.
-        _ => clock::median(RUNS, repeats, run).await,
-    }
+    clock::marginal(RUNS, repeats, run).await
 }
 
 /// The form of a product in which each thread works alone. Each would unpack the same weights again;
@@ -212,7 +237,7 @@ async fn time(task: Task, variant: Variant, device: &Device) -> Option<Duration>
                     drop_index: crate::drop_index(0.1, tokens),
                 },
             };
-            median(|| tensor(attend.run(variant))).await
+            timed(|| tensor(attend.run(variant))).await
         }
         Task::Product(rows, format) => {
             let m = match rows {
@@ -227,12 +252,12 @@ async fn time(task: Task, variant: Variant, device: &Device) -> Option<Duration>
                 _ => weights(&seeded.matrix(format, [n, k])?)?,
             };
             let product = Product::new(x, Size { batch: 1, m, k, n }, weights);
-            median(|| tensor(product.clone().run(variant))).await
+            timed(|| tensor(product.clone().run(variant))).await
         }
         _ => None,
     }
 }
 
-async fn median(work: impl FnMut() -> Tensor<3>) -> Option<Duration> {
-    clock::median(RUNS, REPEATS, work).await
+async fn timed(work: impl FnMut() -> Tensor<3>) -> Option<Duration> {
+    clock::marginal(RUNS, REPEATS, work).await
 }

@@ -165,9 +165,10 @@ impl Case {
     }
 }
 
-const FORMS: [Variant; 3] = [
+const FORMS: [Variant; 4] = [
     Variant::Fused { lanes: 1 },
     Variant::Fused { lanes: 8 },
+    Variant::Spread { lanes: 16 },
     Variant::Split,
 ];
 
@@ -193,7 +194,7 @@ fn cases() -> impl Strategy<Value = Case> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
-    fn any_sizes_and_numbers(case in cases(), form in 0usize..3) {
+    fn any_sizes_and_numbers(case in cases(), form in 0usize..4) {
         let Some(gpu) = gpu() else { return Ok(()) };
         choose(&gpu.device, Task::CrossAttention, FORMS[form]);
         case.check(&gpu.device);

@@ -3,7 +3,7 @@
 use adem_kernels::variant::Format;
 use adem_kernels::{
     Blocks, Heads, Matrix, RopeStyle, Scales, Scheme, attention, layer_norm, next_token, reference,
-    rms_norm, rope_append, self_attention,
+    rms_norm, rope_append, rope_attention, self_attention,
 };
 use burn::tensor::{DType, Device, Int, Tensor};
 use proptest::prelude::*;
@@ -64,6 +64,51 @@ proptest! {
         };
         for (got, want) in run(&gpu.device).iter().zip(run(&Device::flex())) {
             close(got, &want, 1e-6);
+        }
+    }
+
+    #[test]
+    fn one_token_is_turned_appended_and_attended_in_one(
+        heads in heads(),
+        (past, spare) in (0usize..150, 0usize..5),
+        large in any::<bool>(),
+        seed in any::<u64>(),
+    ) {
+        let Some(gpu) = gpu() else { return Ok(()) };
+        let mut numbers = Numbers::new(seed);
+        let positions = past + 1 + spare;
+        let angles: Vec<f32> = numbers.many(positions * heads.head / 2);
+        let table = [f32::cos, f32::sin].map(|f| angles.iter().map(|a| f(*a * 9.0)).collect::<Vec<_>>());
+        let width = (heads.heads + 2 * heads.kv_heads) * heads.head;
+        let mut qkv = numbers.many(width);
+        if large {
+            qkv[..heads.heads * heads.head].iter_mut().for_each(|q| *q *= 200.0);
+        }
+        let shape = [heads.kv_heads, positions, heads.head];
+        let mut cache = numbers.many(shape.iter().product());
+        // What lies from the new token on must not be looked at, nor what follows it changed.
+        for head in cache.chunks_mut(positions * heads.head) {
+            head[past * heads.head..].fill(f32::NAN);
+        }
+        let run = |device: &Device| {
+            poison(device, &[heads.heads * heads.head]);
+            let (out, [keys, values]) = rope_attention(
+                upload(&qkv, [1, width], device),
+                &upload(&table[0], [positions, heads.head / 2], device),
+                &upload(&table[1], [positions, heads.head / 2], device),
+                [upload(&cache, shape, device), upload(&cache, shape, device)],
+                past,
+                heads,
+            );
+            // NaN is close to nothing.
+            let written = |cache: Tensor<3>| -> Vec<f32> {
+                download(cache).iter().map(|x| if x.is_nan() { 7.0 } else { *x }).collect()
+            };
+            [download(out), written(keys), written(values)]
+        };
+        let tolerance = if large { 1e-3 } else { 2e-5 };
+        for (got, want) in run(&gpu.device).iter().zip(run(&Device::flex())) {
+            close(got, &want, tolerance);
         }
     }
 

@@ -1,9 +1,7 @@
 //! Decoding one text with the kernels alone: a cache of fixed size that is written in place, and
-//! eight dispatches a block and step.
+//! at most eight dispatches a block and step.
 
-use adem_kernels::{
-    Epilogue, Heads, Kernels, attention, linear, next_token, rms_norm, rope_append,
-};
+use adem_kernels::{Epilogue, Heads, Kernels, linear, next_token, rms_norm, rope_attention};
 use burn::tensor::{Device, Int, Tensor};
 
 use super::block::Block;
@@ -112,9 +110,9 @@ impl Block {
         let qkv = linear(x.clone(), &self.attention.wq.weight.matrix(), epilogue);
         let width = qkv.dims()[2];
         let qkv = qkv.reshape([tokens, width]);
-        let (queries, [keys, values]) = rope_append(qkv, cos, sin, kept.clone(), past, heads);
-        let mixed = attention(queries, &keys, &values, past, heads).reshape([1, tokens, dim]);
-        *kept = [keys, values];
+        let (mixed, cache) = rope_attention(qkv, cos, sin, kept.clone(), past, heads);
+        *kept = cache;
+        let mixed = mixed.reshape([1, tokens, dim]);
         let h = onto(&x, mixed, &self.attention.wo.weight.matrix());
 
         let norm = &self.ffn_norm;

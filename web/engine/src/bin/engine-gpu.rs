@@ -1,11 +1,9 @@
 //! The WebGPU engine.
 
-use burn::tensor::Device;
-
 fn main() {
     register();
     adem_engine::run(async {
-        let device = Device::wgpu_options().init_async().await;
+        let device = adem_kernels::open_wgpu().await;
         device.map_err(|error| error.to_string())
     });
 }

@@ -1,14 +1,15 @@
 //! One form of a kernel on one case, beside what it should compute.
 
-use burn::tensor::{Int, Tensor};
+mod decode;
+
+use burn::tensor::Tensor;
 
 use super::attend::{Attend, mask};
 use super::case::Case;
 use super::norm::norm;
 use super::product::{Product, Size};
-use super::{decode, expected, floats, tensor};
+use super::{expected, floats, tensor};
 use crate::cross_attention::CrossAttention;
-use crate::decode::{Heads, RopeStyle};
 use crate::variant::{Format, Rows, Task, Variant};
 
 /// Relative to the largest number of a result.
@@ -30,9 +31,10 @@ pub(super) async fn check(task: Task, variant: Variant, case: &mut Case<'_>) -> 
         Task::MaskScores => mask_scores(case).await,
         Task::Product(rows, format) => product(rows, format, variant, case).await,
         Task::Norm => norms(case).await,
-        Task::RopeAppend => rope_append(case).await,
-        Task::Attention => attention(case).await,
-        Task::NextToken(format) => next_token(format, case).await,
+        Task::RopeAppend => decode::rope_append(case).await,
+        Task::Attention => decode::attention(case).await,
+        Task::RopeAttention => decode::rope_attention(case).await,
+        Task::NextToken(format) => decode::next_token(format, case).await,
     }
 }
 
@@ -66,8 +68,8 @@ async fn within<const D: usize>(
 async fn cross_attention(variant: Variant, case: &mut Case<'_>) -> Result<(), String> {
     let (rows, tokens, dim) = (
         case.size(2, 1..=8),
-        case.size(20, 1..=90),
-        case.size(24, 1..=70),
+        case.size(300, 1..=90),
+        case.size(1100, 1..=70),
     );
     let (x, x_buffer) = case.numbers([1, rows, dim], 1.0);
     let (keys, keys_buffer) = case.numbers([1, tokens, dim], 1.0);
@@ -102,7 +104,17 @@ async fn cross_attention(variant: Variant, case: &mut Case<'_>) -> Result<(), St
             }
         }
     }
-    near(tensor::<3>(out), &want).await
+    near(tensor::<3>(out), &want).await?;
+    // Without the map and onto something is a shader of its own, and what models run.
+    let (residual, buffer) = case.numbers([1, rows, dim], 1.0);
+    let onto = Attend {
+        residual: Some(floats(&buffer).ok_or(REFUSED)?),
+        ..attend
+    };
+    for (want, residual) in want.iter_mut().zip(residual) {
+        *want += f64::from(residual);
+    }
+    near(tensor::<3>(onto.run(variant)), &want).await
 }
 
 /// Whether `map` keeps what is above the `index`-th smallest of `scores` and enough of what cannot
@@ -154,34 +166,99 @@ async fn product(
     let m = match rows {
         Rows::One => 1,
         Rows::Few => case.size(5, 2..=8),
-        Rows::Many => case.size(19, 9..=70),
+        Rows::Many => case.size(70, 9..=70),
     };
-    let (k, n) = (case.size(96, 1..=150), case.size(24, 1..=80));
+    let (k, n) = (case.size(160, 1..=150), case.size(200, 1..=80));
     let (x, x_buffer) = case.numbers([1, m, k], 4096.0);
     let size = Size { batch: 1, m, k, n };
     let (w, weights) = case.matrix(format, [n, k]).ok_or(REFUSED)?;
     let plain = Product::new(floats(&x_buffer).ok_or(REFUSED)?, size, weights);
-    let mut want = expected::product(&x, &w, k);
     let tolerance = match variant {
         Variant::Half { .. } => HALF_TOLERANCE,
         _ => TOLERANCE,
     };
-    within(tolerance, tensor::<3>(plain.clone().run(variant)), &want).await?;
-    if format == Format::Across {
-        return Ok(());
+    for beside in case.some(Beside::of(rows, format, variant)) {
+        let mut product = plain.clone();
+        let want = match beside {
+            Beside::Nothing => expected::product(&x, &w, k),
+            Beside::Silu => {
+                product.silu = true;
+                let of = |x: &f32| expected::silu(f64::from(*x)) as f32;
+                expected::product(&x.iter().map(of).collect::<Vec<_>>(), &w, k)
+            }
+            Beside::Norm => {
+                let (gain, buffer) = case.numbers([k], 1.0);
+                product.norm = Some((floats(&buffer).ok_or(REFUSED)?, 1e-5));
+                let normed = expected::norm(&x, &gain, None, 1e-5);
+                let normed: Vec<f32> = normed.into_iter().map(|x| x as f32).collect();
+                expected::product(&normed, &w, k)
+            }
+            Beside::Bias => {
+                let (bias, buffer) = case.numbers([n], 1.0);
+                product.bias = Some(floats(&buffer).ok_or(REFUSED)?);
+                let whole = expected::product(&x, &w, k);
+                let bias = bias.iter().cycle();
+                whole
+                    .iter()
+                    .zip(bias)
+                    .map(|(y, b)| y + f64::from(*b))
+                    .collect()
+            }
+            Beside::Residual => {
+                let (residual, buffer) = case.numbers([1, m, n], 1.0);
+                product.residual = Some(floats(&buffer).ok_or(REFUSED)?);
+                let whole = expected::product(&x, &w, k).into_iter();
+                whole.zip(residual).map(|(y, r)| y + f64::from(r)).collect()
+            }
+            Beside::Gate => {
+                let (v, other) = case.matrix(format, [n, k]).ok_or(REFUSED)?;
+                product.gate = Some(other);
+                let second = expected::product(&x, &v, k);
+                let whole = expected::product(&x, &w, k).into_iter();
+                whole
+                    .zip(second)
+                    .map(|(y, v)| expected::silu(y) * v)
+                    .collect()
+            }
+        };
+        // Rows that are not read in vectors are normalised before.
+        if product.fits() {
+            within(tolerance, tensor::<3>(product.run(variant)), &want).await?;
+        }
     }
-    let (v, other) = case.matrix(format, [n, k]).ok_or(REFUSED)?;
-    let (residual, buffer) = case.numbers([1, m, n], 1.0);
-    let gate = Product {
-        gate: Some(other),
-        residual: Some(floats(&buffer).ok_or(REFUSED)?),
-        ..plain
-    };
-    let second = expected::product(&x, &v, k);
-    for ((want, second), residual) in want.iter_mut().zip(second).zip(residual) {
-        *want = expected::silu(*want) * second + f64::from(residual);
+    Ok(())
+}
+
+/// What models have done beside a product. Each is a shader of its own.
+#[derive(Clone, Copy)]
+enum Beside {
+    Nothing,
+    Silu,
+    Norm,
+    Bias,
+    Residual,
+    Gate,
+}
+
+impl Beside {
+    /// What models put beside products in the form `variant`.
+    fn of(rows: Rows, format: Format, variant: Variant) -> &'static [Self] {
+        match (rows, format) {
+            (_, Format::Across) => &[Self::Nothing, Self::Residual],
+            (Rows::One | Rows::Few, _) => &[Self::Norm, Self::Residual, Self::Gate],
+            (Rows::Many, Format::Float) if variant.stages() => &[
+                Self::Nothing,
+                Self::Silu,
+                Self::Bias,
+                Self::Residual,
+                Self::Gate,
+            ],
+            (Rows::Many, _) if variant.stages() => {
+                &[Self::Nothing, Self::Bias, Self::Residual, Self::Gate]
+            }
+            (Rows::Many, _) => &[Self::Norm, Self::Bias, Self::Residual, Self::Gate],
+        }
     }
-    within(tolerance, tensor::<3>(gate.run(variant)), &want).await
 }
 
 async fn norms(case: &mut Case<'_>) -> Result<(), String> {
@@ -198,131 +275,4 @@ async fn norms(case: &mut Case<'_>) -> Result<(), String> {
     let centred = norm(&buffer, &gains, Some(&shifts), 1e-5).ok_or(REFUSED)?;
     let want = expected::norm(&x, &gain, Some(&shift), 1e-5);
     near(tensor::<3>(centred), &want).await
-}
-
-fn heads(case: &mut Case<'_>) -> Heads {
-    let kv_heads = case.size(2, 1..=3);
-    let styles = [RopeStyle::Half, RopeStyle::Interleaved];
-    Heads {
-        heads: kv_heads * case.size(2, 1..=3),
-        kv_heads,
-        head: 2 * case.size(6, 1..=40),
-        style: styles[case.size(0, 0..=1)],
-    }
-}
-
-async fn rope_append(case: &mut Case<'_>) -> Result<(), String> {
-    let heads = heads(case);
-    let Heads {
-        heads: q,
-        kv_heads: kv,
-        head,
-        style,
-    } = heads;
-    let (tokens, past, spare) = (
-        case.size(2, 1..=65),
-        case.size(3, 0..=20),
-        case.size(1, 0..=5),
-    );
-    let (all, capacity) = (q + 2 * kv, past + tokens + spare);
-    let (qkv, qkv_buffer) = case.numbers([tokens, all * head], 4096.0);
-    let (cos, cos_buffer) = case.numbers([capacity + 2, head / 2], 1.0);
-    let (sin, sin_buffer) = case.numbers([capacity + 2, head / 2], 1.0);
-    let (keys, keys_buffer) = case.numbers([kv, capacity, head], 1.0);
-    let (values, values_buffer) = case.numbers([kv, capacity, head], 1.0);
-    let cache = [&keys_buffer, &values_buffer].map(floats);
-    let tables = [&cos_buffer, &sin_buffer].map(floats);
-    let ([Some(k_cache), Some(v_cache)], [Some(cosines), Some(sines)]) = (cache, tables) else {
-        return Err(REFUSED.to_owned());
-    };
-    let new = floats(&qkv_buffer).ok_or(REFUSED)?;
-    let both = [&k_cache, &v_cache];
-    let queries = decode::rope_append(&new, [&cosines, &sines], both, past, heads);
-    let queries = queries.ok_or(REFUSED)?;
-
-    let mut want = Vec::new();
-    let mut cached = [keys, values].map(|c| c.into_iter().map(f64::from).collect::<Vec<_>>());
-    for (index, part) in qkv.chunks_exact(head).enumerate() {
-        let (token, own) = (index / all, index % all);
-        let row = (past + token) * head / 2;
-        let turned = expected::turned(
-            part,
-            &cos[row..][..head / 2],
-            &sin[row..][..head / 2],
-            style,
-        );
-        let place = |own: usize| (own * capacity + past + token) * head;
-        if own < q {
-            want.extend(turned);
-        } else if own < q + kv {
-            cached[0][place(own - q)..][..head].copy_from_slice(&turned);
-        } else {
-            let plain: Vec<f64> = part.iter().map(|x| f64::from(*x)).collect();
-            cached[1][place(own - q - kv)..][..head].copy_from_slice(&plain);
-        }
-    }
-    near(tensor::<2>(queries), &want).await?;
-    near(tensor::<3>(k_cache), &cached[0]).await?;
-    near(tensor::<3>(v_cache), &cached[1]).await
-}
-
-async fn attention(case: &mut Case<'_>) -> Result<(), String> {
-    let heads = heads(case);
-    let (head, width) = (heads.head, heads.heads * heads.head);
-    let (tokens, past, spare) = (
-        case.size(2, 1..=20),
-        case.size(68, 0..=140),
-        case.size(2, 0..=5),
-    );
-    let capacity = past + tokens + spare;
-    let (queries, queries_buffer) = case.numbers([tokens, width], 1.0);
-    let (keys, keys_buffer) = case.numbers([heads.kv_heads, capacity, head], 1.0);
-    let (values, values_buffer) = case.numbers([heads.kv_heads, capacity, head], 1.0);
-    let [Some(q), Some(k), Some(v)] = [
-        floats(&queries_buffer),
-        floats(&keys_buffer),
-        floats(&values_buffer),
-    ] else {
-        return Err(REFUSED.to_owned());
-    };
-    let out = decode::attention(&q, &k, &v, past, heads).ok_or(REFUSED)?;
-    let want = expected::cached_attention(&queries, [&keys, &values], past, heads);
-    near(tensor::<2>(out), &want).await?;
-
-    let (batch, tokens) = (case.size(2, 1..=3), case.size(5, 1..=70));
-    let (qkv, buffer) = case.numbers([batch, tokens, 3 * width], 1.0);
-    let out = decode::self_attention(&floats(&buffer).ok_or(REFUSED)?, heads.heads);
-    let mut want = Vec::new();
-    for picture in qkv.chunks_exact(tokens * 3 * width) {
-        for token in 0..tokens {
-            for own in 0..heads.heads {
-                let row = |token: usize, part: usize| {
-                    &picture[(token * 3 + part) * width + own * head..][..head]
-                };
-                let [keys, values] =
-                    [1, 2].map(|part| (0..tokens).map(|t| row(t, part)).collect::<Vec<_>>());
-                want.extend(expected::attend(row(token, 0), &keys, &values));
-            }
-        }
-    }
-    near(tensor::<3>(out.ok_or(REFUSED)?), &want).await
-}
-
-async fn next_token(format: Format, case: &mut Case<'_>) -> Result<(), String> {
-    let (vocabulary, width) = (case.size(300, 1..=700), 32 * case.size(2, 1..=4));
-    let (values, table) = case.matrix(format, [vocabulary, width]).ok_or(REFUSED)?;
-    let (logits, buffer) = case.numbers([vocabulary], 4096.0);
-    let found = decode::next_token(&floats(&buffer).ok_or(REFUSED)?, &table, width);
-    let [id, row] = found.ok_or(REFUSED)?;
-    let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let want = logits.iter().position(|logit| *logit == most).unwrap_or(0);
-    let data = Tensor::<1, Int>::from_primitive::<burn::backend::Cube>(id).into_data_async();
-    let data = data.await.map_err(|e| e.to_string())?;
-    let id = data.try_to_vec::<u32>().map_err(|e| format!("{e:?}"))?;
-    if id != [want as u32] {
-        return Err(format!("token {id:?} where {want} is the most likely"));
-    }
-    let row_wanted = &values[want * width..][..width];
-    let row_wanted: Vec<f64> = row_wanted.iter().map(|x| f64::from(*x)).collect();
-    near(tensor::<2>(row), &row_wanted).await
 }
