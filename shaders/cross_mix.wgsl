@@ -17,8 +17,8 @@
 //     info[0]   rows a picture, N, vectors a row
 //     info[1]   how many scores of a row a kept one is not below (0 keeps all), alpha's bits
 //
-// Workgroups: columns across, rows down. Limits: N <= TOKENS, rows <= 65535. Workgroup memory
-// 4 TOKENS + 16 WORKGROUP bytes, 8 KiB as launched.
+// Workgroups: columns across, rows down. Limits: N <= TOKENS = OWN WORKGROUP, rows <= 65535.
+// Workgroup memory 4 TOKENS + 16 WORKGROUP bytes, at most 8 KiB as launched.
 // Launched by crates/adem-kernels/src/gpu/attend.rs
 
 {{ bindings }}

@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use burn::tensor::Device;
 
+use crate::Kernels;
 use crate::variant::{Format, Task, Variant};
 
 /// A form that is not what it should be.
@@ -18,10 +19,13 @@ pub struct Disagreement {
     pub variant: Variant,
     /// How far it is off, or what the device said.
     pub reason: String,
+    /// That there are kernels to disagree.
+    pub(crate) proof: Kernels,
 }
 
 impl fmt::Display for Disagreement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.proof.attest();
         write!(f, "{:?} as {:?}: {}", self.task, self.variant, self.reason)
     }
 }

@@ -92,7 +92,7 @@ pub fn forms(device: &Device, task: variant::Task) -> Vec<variant::Variant> {
 ///
 /// Without the feature `wgpu` there is no such value, and code that begins with
 /// [`attest`](Self::attest) is not compiled.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Kernels(Proof);
 
 #[cfg(feature = "wgpu")]

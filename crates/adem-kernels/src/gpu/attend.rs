@@ -137,6 +137,8 @@ impl Attend {
         let [batch, rows, tokens, dim] = self.size();
         let (vectors, vector) = vectors(dim);
         let all = batch * rows;
+        // Few shaders, as there are at most FUSED_TOKENS; comparing scores is quadratic.
+        let own = (tokens as u32).div_ceil(MIXING);
         let sizes = [rows, tokens, vectors, 0].map(|v| v as u32);
         let scores = self.empty_map();
         Launch::new(shader::CROSS_SCORES, SCORING, &self.x)
@@ -153,8 +155,8 @@ impl Attend {
         let mut launch = Launch::new(shader::CROSS_MIX, MIXING, &self.x)
             .part(vector)
             .constant("COLUMNS", COLUMNS)
-            .constant("TOKENS", FUSED_TOKENS as u32)
-            .constant("OWN", FUSED_TOKENS as u32 / MIXING)
+            .constant("TOKENS", own * MIXING)
+            .constant("OWN", own)
             .flag("RESIDUAL", self.residual.is_some())
             .flag("KEPT", kept.is_some())
             .read("scores", Element::F32, &scores)

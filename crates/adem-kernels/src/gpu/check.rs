@@ -8,6 +8,7 @@ use burn_cubecl::CubeDevice;
 use super::case::Case;
 use super::compare::check;
 use super::registry;
+use crate::Kernels;
 use crate::check::{Disagreement, Examination, Report};
 use crate::variant::{Format, Task, Variant};
 
@@ -26,6 +27,7 @@ pub(crate) async fn run(device: &CubeDevice, plain: &Device) -> Report {
                     task,
                     variant,
                     reason,
+                    proof: Kernels(()),
                 });
             }
         }
@@ -54,6 +56,7 @@ pub(crate) async fn run_once(device: &CubeDevice, plain: &Device, formats: &[For
                 task,
                 variant,
                 reason,
+                proof: Kernels(()),
             });
             registry::checked(device, found);
             if fine {
@@ -94,6 +97,7 @@ pub(crate) async fn examine(device: &CubeDevice, plain: &Device, seeds: Range<u6
                         task,
                         variant,
                         reason: format!("seed {seed}: {reason}"),
+                        proof: Kernels(()),
                     });
                 }
             }
